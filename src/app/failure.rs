@@ -1,0 +1,181 @@
+//! What went wrong, in one line, and the exit code that says so.
+
+use std::fmt;
+
+use nix::errno::Errno;
+
+use crate::config::Problem;
+use crate::kernel;
+use crate::model::{Operation, Setting};
+use crate::plan::Refusal;
+
+/// Exit codes: those of sysexits.h where it has one.
+mod code {
+    pub(super) const FAILED: u8 = 1;
+    pub(super) const USAGE: u8 = 64;
+    pub(super) const NO_PRIVILEGE: u8 = 77;
+    pub(super) const CONFIG: u8 = 78;
+}
+
+/// The program was called wrongly.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// The process may not change the network.
+#[derive(Debug)]
+pub struct NoPrivilege;
+
+impl fmt::Display for NoPrivilege {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "changing the network needs root (CAP_NET_ADMIN); run QEMU as root, or give it a tap made beforehand",
+        )
+    }
+}
+
+impl std::error::Error for NoPrivilege {}
+
+/// The configuration is wrong.
+#[derive(Debug)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, problem) in self.0.iter().enumerate() {
+            let comma = if number == 0 { "" } else { "; also " };
+            write!(f, "{comma}{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Nothing was changed, for a reason that the plan found.
+#[derive(Debug)]
+pub struct Refused {
+    /// The reason.
+    pub refusal: Refusal,
+    /// `FILE:LINE` of what asked for it.
+    pub configured: Option<String>,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.refusal.matter())?;
+        if let Some(place) = &self.configured {
+            write!(f, " (configured in {place})")?;
+        }
+        write!(f, "; {}", self.refusal.remedy())
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// An operation failed, and those before it were undone.
+#[derive(Debug)]
+pub struct Undone {
+    /// Why it failed.
+    pub cause: Cause,
+    /// What could not be undone.
+    pub left: Vec<(Operation, kernel::Error)>,
+}
+
+/// Why a plan was not carried out.
+#[derive(Debug)]
+pub enum Cause {
+    /// The kernel refused an operation.
+    Kernel(Operation, kernel::Error),
+    /// The deadline passed before an operation.
+    TooLate(Operation),
+    /// The kernel said that all is done, and it is not.
+    NotSo(Vec<Operation>),
+    /// What came of it could not be looked at.
+    Unseen(String),
+}
+
+impl fmt::Display for Undone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Cause::Kernel(operation, error) => {
+                let (why, remedy) = explain(operation, error);
+                write!(f, "cannot {operation}: {why} ({}); {remedy}", error.reason())?;
+            }
+            Cause::TooLate(operation) => {
+                let time = super::deadline::Deadline::TIME.as_secs();
+                write!(f, "gave up after {time} s, before it could {operation}; the machine is too busy, try again")?;
+            }
+            Cause::NotSo(missing) => {
+                let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
+                let missing = missing.join(", ");
+                write!(
+                    f,
+                    "the kernel accepted the changes, but these are still to do: {missing}; another program works against them"
+                )?;
+            }
+            Cause::Unseen(error) => write!(f, "cannot see what became of the changes: {error}; try again")?,
+        }
+        if self.left.is_empty() {
+            return f.write_str("; nothing is changed");
+        }
+        for (operation, error) in &self.left {
+            write!(f, "; and on the way back cannot {operation}: {}", error.reason())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Undone {}
+
+/// What the kernel's refusal of an operation means, and what to do.
+fn explain(operation: &Operation, error: &kernel::Error) -> (&'static str, &'static str) {
+    match (&operation.setting, error.errno) {
+        (_, Errno::EPERM | Errno::EACCES) => ("this process may not", "run it as root"),
+        (Setting::Master(_), Errno::EXFULL) => {
+            ("the bridge has 1,023 ports, the most it can have", "use another bridge")
+        }
+        (Setting::Master(_), Errno::EBUSY) => {
+            ("another program holds the link, such as a macvlan on it", "give the guest's tap, which nobody else uses")
+        }
+        (Setting::Master(_), Errno::ELOOP) => ("it would be a bridge in a bridge", "give the guest's tap"),
+        (Setting::Master(_), Errno::EINVAL) => ("a bridge does not take this kind of link", "give the guest's tap"),
+        (Setting::Master(_), Errno::EOPNOTSUPP) => {
+            ("the link cannot be bridged, or the bridge is none", "give the guest's tap, and name a bridge")
+        }
+        (Setting::Bridge(_), Errno::EEXIST) => ("another program made a link of that name just now", "try again"),
+        (Setting::Bridge(_), Errno::EOPNOTSUPP) => ("this kernel has no bridges", "load the module bridge"),
+        (Setting::Mtu(_), Errno::EINVAL) => ("the link cannot have that MTU", "change mtu in the network's file"),
+        (Setting::Mac(_), Errno::EADDRNOTAVAIL) => ("the link cannot have that MAC", "change mac or tap_mac"),
+        (Setting::Address(..), Errno::EADDRINUSE | Errno::EEXIST) => {
+            ("the host has the address already", "choose another")
+        }
+        (_, Errno::ENODEV | Errno::ENXIO) => ("the link went away meanwhile", "start the guest again"),
+        (_, Errno::ENOMEM | Errno::ENOBUFS) => ("the kernel is out of memory", "free some and try again"),
+        _ => ("the kernel refused", "see the kernel's log for more"),
+    }
+}
+
+/// The exit code that tells programs what a person reads in the error.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    let denied = |error: &kernel::Error| matches!(error.errno, Errno::EPERM | Errno::EACCES);
+    for cause in error.chain() {
+        if cause.is::<Usage>() {
+            return code::USAGE;
+        } else if cause.is::<Problems>() {
+            return code::CONFIG;
+        } else if cause.is::<NoPrivilege>() || cause.downcast_ref().is_some_and(denied) {
+            return code::NO_PRIVILEGE;
+        } else if let Some(Undone { cause: Cause::Kernel(_, error), .. }) = cause.downcast_ref() {
+            return if denied(error) { code::NO_PRIVILEGE } else { code::FAILED };
+        }
+    }
+    code::FAILED
+}

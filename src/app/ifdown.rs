@@ -1,0 +1,43 @@
+//! `vnet-ifdown`: a tap leaves its network. Nothing depends on it: a killed QEMU runs no downscript, and with `-runas`
+//! QEMU runs it without privileges.
+
+use super::change::carry_out;
+use super::deadline::Deadline;
+use super::hook::{Call, Report};
+use super::ifup::lock_network;
+use super::settings::Settings;
+use crate::kernel::Host;
+use crate::kernel::sys::capability;
+use crate::model::Operation;
+use crate::plan::{self, Plan};
+
+pub(super) fn run(call: &Call) -> anyhow::Result<Report> {
+    let deadline = Deadline::of_run(call.started);
+    let mut host = Host::open()?;
+    let (plan, network) = plan_detach(&mut host, call)?;
+    let Some(network) = network.filter(|_| !plan.operations.is_empty()) else {
+        return Ok(Report { text: told(&plan), warning: false });
+    };
+    if !capability::has_net_admin() {
+        let text = "left as it is: QEMU gave up its privileges (-runas) before it ran the hook; vnet takes care of it when the tap is used again";
+        return Ok(Report { text: text.to_owned(), warning: true });
+    }
+    let settings = Settings::load()?;
+    let _lock = lock_network(&settings.run_dir, &network, deadline)?;
+    // Another run may have changed the tap while this one waited.
+    let (plan, _) = plan_detach(&mut host, call)?;
+    carry_out(&mut host, &plan.operations, deadline, |host| Ok(plan_detach(host, call)?.0.operations))?;
+    Ok(Report { text: told(&plan), warning: false })
+}
+
+/// What is left to do, and the network whose port the tap is.
+fn plan_detach(host: &mut Host, call: &Call) -> anyhow::Result<(Plan, Option<crate::model::NetworkName>)> {
+    let tap = host.link(&call.tap)?;
+    let network = tap.as_ref().and_then(|tap| tap.mark()).map(|mark| mark.network().clone());
+    Ok((plan::detach(tap.as_ref()), network))
+}
+
+fn told(plan: &Plan) -> String {
+    let operations = plan.operations.iter().map(Operation::to_string);
+    operations.chain(plan.notes.iter().cloned()).collect::<Vec<_>>().join(", ")
+}

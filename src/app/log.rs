@@ -1,0 +1,63 @@
+//! The one line that a run leaves: in syslog, or on stderr where there is none.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
+
+/// The name under which a program logs.
+#[derive(Clone, Copy, Debug)]
+pub struct Log<'n>(pub &'n str);
+
+impl Log<'_> {
+    /// Says what was done. Where syslog does not listen it goes to stderr, which QEMU shows.
+    pub fn done(self, text: &str) {
+        if self.send(Severity::LOG_INFO, text).is_err() {
+            self.tell(text);
+        }
+    }
+
+    /// Says what was done, and that somebody should look at it.
+    pub fn warn(self, text: &str) {
+        if self.send(Severity::LOG_WARNING, text).is_err() {
+            self.tell(text);
+        }
+    }
+
+    /// Says what went wrong, in syslog and on stderr.
+    pub fn failed(self, text: &str) {
+        // The line on stderr is the one that must arrive.
+        let _ = self.send(Severity::LOG_ERR, text);
+        self.tell(text);
+    }
+
+    fn send(self, severity: Severity, text: &str) -> Result<(), syslog::Error> {
+        let formatter = Line { program: self.0, pid: std::process::id() };
+        let mut logger: Logger<LoggerBackend, Line<'_>> = syslog::unix(formatter)?;
+        if let LoggerBackend::Unix(socket) = &logger.backend {
+            // A daemon that does not read must not hold up a guest.
+            socket.set_nonblocking(true).map_err(syslog::Error::Write)?;
+        }
+        logger.formatter.format(&mut logger.backend, severity, text)
+    }
+
+    fn tell(self, text: &str) {
+        // Where stderr is closed there is nobody left to tell.
+        let _ = writeln!(io::stderr(), "{}: {text}", self.0);
+    }
+}
+
+/// `<PRIORITY>PROGRAM[PID]: TEXT`. No time of our own: every syslog daemon has its clock, and asking musl for the
+/// local time would read the zone's file at each run.
+#[derive(Clone, Copy)]
+struct Line<'n> {
+    program: &'n str,
+    pid: u32,
+}
+
+impl<T: Display> LogFormat<T> for Line<'_> {
+    fn format<W: Write>(&self, writer: &mut W, severity: Severity, text: T) -> Result<(), syslog::Error> {
+        let priority = Facility::LOG_DAEMON as u8 | severity as u8;
+        write!(writer, "<{priority}>{}[{}]: {text}", self.program, self.pid).map_err(syslog::Error::Write)
+    }
+}

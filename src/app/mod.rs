@@ -1,0 +1,17 @@
+//! One file per verb: load, observe, plan, apply.
+#![forbid(unsafe_code)]
+
+mod change;
+pub mod check;
+mod deadline;
+mod failure;
+pub mod hook;
+mod ifdown;
+mod ifup;
+mod log;
+mod observe;
+pub mod plan;
+mod select;
+mod settings;
+
+pub use failure::exit_code;

@@ -1,0 +1,23 @@
+//! What the host has, as far as one tap's network asks.
+
+use crate::config::Network;
+use crate::kernel::{self, Host};
+use crate::model::{IfName, Snapshot};
+use crate::plan;
+
+/// Where systemd and its like keep the machine's identity.
+const MACHINE_ID: &str = "/etc/machine-id";
+
+/// Looks at the tap and the network's bridge, and further only where the bridge has yet to be made or finished.
+pub fn observe(host: &mut Host, tap: &IfName, network: &Network) -> Result<Snapshot, kernel::Error> {
+    let tap = host.link(tap)?;
+    let bridge = host.link(&network.bridge)?;
+    let groundwork = if plan::needs_groundwork(network, bridge.as_ref()) {
+        // A machine without an identity still gets MACs that stay the same.
+        let machine_id = std::fs::read(MACHINE_ID).unwrap_or_default();
+        Some(host.groundwork(&network.bridge, bridge.as_ref(), &machine_id)?)
+    } else {
+        None
+    };
+    Ok(Snapshot { tap, bridge, groundwork })
+}

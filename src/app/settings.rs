@@ -1,0 +1,80 @@
+//! Where the configuration and the state are.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Uid;
+
+use super::failure::Problems;
+use crate::config::{Owner, Problem, Store};
+use crate::kernel::sys::privilege;
+
+/// The two roots.
+#[derive(Debug)]
+pub struct Settings {
+    /// The configuration: `/etc/vnet`, or `VNET_CONFIG_DIR`.
+    pub store: Store,
+    /// What must not outlive a reboot: `/run/vnet`, or `VNET_RUN_DIR`.
+    pub run_dir: PathBuf,
+}
+
+impl Settings {
+    /// Reads the environment, as far as it may decide anything.
+    ///
+    /// # Errors
+    /// A directory named by the environment in which others could put files for root to believe.
+    pub fn load() -> Result<Self, Problems> {
+        let caller = Uid::effective();
+        let root = directory("VNET_CONFIG_DIR", "/etc/vnet", caller)?;
+        let run_dir = directory("VNET_RUN_DIR", "/run/vnet", caller)?;
+        Ok(Self { store: Store::new(root, Owner::root_or(caller.as_raw())), run_dir })
+    }
+}
+
+fn directory(variable: &str, standard: &str, caller: Uid) -> Result<PathBuf, Problems> {
+    if privilege::were_raised() {
+        return Ok(standard.into());
+    }
+    let Some(path) = std::env::var_os(variable).map(PathBuf::from) else { return Ok(standard.into()) };
+    let refuse =
+        |what: String| Problems(vec![Problem { file: path.clone(), line: None, key: variable.to_owned(), what }]);
+    if !path.is_absolute() {
+        return Err(refuse("is no absolute path; QEMU may run the hook in any directory".to_owned()));
+    }
+    if caller.is_root() && is_whole_machines_root() {
+        only_root_writes(&path).map_err(refuse)?;
+    }
+    Ok(path)
+}
+
+/// Whether user 0 here is the machine's: in a user namespace it is some user, whose own files are all it risks.
+fn is_whole_machines_root() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.is_empty() || map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// Whether every part of a path is root's and closed to others, but for a sticky directory such as /tmp. A path that
+/// does not exist is judged by the part that does.
+fn only_root_writes(path: &Path) -> Result<(), String> {
+    let real = match path.canonicalize() {
+        Ok(real) => real,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match path.parent() {
+            Some(parent) => return only_root_writes(parent),
+            None => return Ok(()),
+        },
+        Err(error) => return Err(format!("cannot be followed: {error}")),
+    };
+    for part in real.ancestors() {
+        let status =
+            part.symlink_metadata().map_err(|error| format!("{} cannot be examined: {error}", part.display()))?;
+        let sticky = status.mode() & 0o1000 != 0;
+        if status.uid() != 0 || (status.mode() & 0o022 != 0 && !sticky) {
+            let part = part.display();
+            return Err(format!(
+                "is not used by root: others may change {part}; chown root and chmod go-w it, or unset it"
+            ));
+        }
+    }
+    Ok(())
+}

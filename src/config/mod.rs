@@ -1,0 +1,17 @@
+//! Files → typed, validated values. A value that exists is a good one; a file that is not is a [`Problem`] with its
+//! file, line and key.
+#![forbid(unsafe_code)]
+
+mod choose;
+mod file;
+mod guest;
+mod json;
+mod network;
+mod problem;
+mod store;
+
+pub use choose::{Choice, choose};
+pub use guest::Guest;
+pub use network::{Mode, Network, OwnBridge};
+pub use problem::Problem;
+pub use store::{Owner, Source, Store};

@@ -1,0 +1,159 @@
+//! The configuration directory.
+
+use std::path::{Path, PathBuf};
+
+use super::problem::Problem;
+use super::{Guest, Network, file, json};
+use crate::model::{IfName, NetworkName};
+
+/// A configuration directory, and who may own what is in it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+    owner: Owner,
+}
+
+/// Whose files are believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    caller: u32,
+}
+
+impl Owner {
+    /// Root's files, and the caller's own.
+    pub const fn root_or(caller: u32) -> Self {
+        Self { caller }
+    }
+
+    /// Whether a file of this user's is believed.
+    pub const fn may_own(self, uid: u32) -> bool {
+        uid == 0 || uid == self.caller
+    }
+
+    pub(super) fn right(self) -> String {
+        match self.caller {
+            0 => "chown root lets it count".to_owned(),
+            caller => format!("it counts when root or user {caller} owns it"),
+        }
+    }
+}
+
+/// A file and its text, kept so that an error can name the line of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The file.
+    pub path: PathBuf,
+    /// What it says.
+    pub text: String,
+}
+
+impl Source {
+    /// `FILE:LINE` of the value of a key.
+    pub fn place(&self, key: &str) -> String {
+        format!("{}:{}", self.path.display(), json::line_of(&self.text, key))
+    }
+
+    /// A problem with a key.
+    pub fn problem(&self, key: &str, what: impl Into<String>) -> Problem {
+        let line = Some(json::line_of(&self.text, key));
+        Problem { file: self.path.clone(), line, key: key.to_owned(), what: what.into() }
+    }
+}
+
+impl Store {
+    /// The configuration below `root`.
+    pub const fn new(root: PathBuf, owner: Owner) -> Self {
+        Self { root, owner }
+    }
+
+    /// The file of a network.
+    pub fn network_path(&self, name: &NetworkName) -> PathBuf {
+        self.root.join("networks").join(format!("{name}.json"))
+    }
+
+    /// The file of a guest's interface.
+    pub fn guest_path(&self, tap: &IfName) -> PathBuf {
+        self.root.join("guests").join(format!("{tap}.json"))
+    }
+
+    /// The network of this name; `None` if it has no file.
+    ///
+    /// # Errors
+    /// All that is wrong with its file.
+    pub fn network(&self, name: &NetworkName) -> Result<Option<Network>, Vec<Problem>> {
+        match self.source(self.network_path(name)).map_err(|problem| vec![problem])? {
+            Some(source) => Network::read(name.clone(), source).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What is said of the guest behind this tap; `None` if it has no file.
+    ///
+    /// # Errors
+    /// All that is wrong with its file.
+    pub fn guest(&self, tap: &IfName) -> Result<Option<Guest>, Vec<Problem>> {
+        match self.source(self.guest_path(tap)).map_err(|problem| vec![problem])? {
+            Some(source) => Guest::read(source).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether there is a file of any network: then somebody has made up their mind about this host.
+    ///
+    /// # Errors
+    /// A directory that cannot be read.
+    pub fn has_networks(&self) -> Result<bool, Problem> {
+        self.entries("networks").map(|mut names| names.next().is_some())
+    }
+
+    /// The names of all networks, sorted, and the problems of files that are named like none.
+    pub fn network_names(&self) -> Result<(Vec<NetworkName>, Vec<Problem>), Problem> {
+        self.names("networks")
+    }
+
+    /// The names of all taps that have a guest file, sorted, and the problems of files that are named like none.
+    pub fn guest_names(&self) -> Result<(Vec<IfName>, Vec<Problem>), Problem> {
+        self.names("guests")
+    }
+
+    fn source(&self, path: PathBuf) -> Result<Option<Source>, Problem> {
+        let text = file::read(&path, self.owner)?;
+        Ok(text.map(|text| Source { path, text }))
+    }
+
+    fn names<T: std::str::FromStr<Err = crate::model::Invalid> + Ord>(
+        &self,
+        directory: &str,
+    ) -> Result<(Vec<T>, Vec<Problem>), Problem> {
+        let (mut names, mut problems) = (Vec::new(), Vec::new());
+        for name in self.entries(directory)? {
+            match name.parse() {
+                Ok(name) => names.push(name),
+                Err(invalid) => {
+                    let path = self.root.join(directory).join(format!("{name}.json"));
+                    problems.push(Problem::of_file(&path, format!("its name is no good: {invalid}")));
+                }
+            }
+        }
+        names.sort();
+        Ok((names, problems))
+    }
+
+    /// The names, without `.json`, of the files in a directory that end with it; none if there is no directory.
+    fn entries(&self, directory: &str) -> Result<impl Iterator<Item = String> + use<>, Problem> {
+        let path = self.root.join(directory);
+        let entries = match std::fs::read_dir(&path) {
+            Ok(entries) => Some(entries),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(unreadable(&path, &error)),
+        };
+        Ok(entries.into_iter().flatten().filter_map(Result::ok).filter_map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            name.strip_suffix(".json").map(str::to_owned)
+        }))
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::of_file(path, format!("cannot be listed: {error}"))
+}

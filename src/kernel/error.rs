@@ -1,0 +1,56 @@
+//! A request that the kernel refused.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+use nix::errno::Errno;
+
+/// What the kernel answered to a request that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// The request, as a short noun phrase: `RTM_SETLINK of tap0`.
+    pub request: String,
+    /// The kernel's number for what went wrong.
+    pub errno: Errno,
+    /// The kernel's own sentence, where it gave one (`NLMSGERR_ATTR_MSG`).
+    pub sentence: Option<String>,
+    /// The offset in the request of the attribute that the kernel did not like (`NLMSGERR_ATTR_OFFS`).
+    pub offset: Option<u32>,
+    /// The request was sent and its answer was lost: it may have been carried out.
+    pub answer_lost: bool,
+}
+
+impl Error {
+    /// An error of which the number is all that is known.
+    pub fn new(request: impl Into<String>, errno: Errno) -> Self {
+        Self { request: request.into(), errno, sentence: None, offset: None, answer_lost: false }
+    }
+
+    /// An error that leaves open whether the request was carried out.
+    pub fn lost(request: impl Into<String>, errno: Errno) -> Self {
+        Self { answer_lost: true, ..Self::new(request, errno) }
+    }
+
+    /// The same error, said of a request with this name.
+    pub fn of(mut self, request: impl Into<String>) -> Self {
+        self.request = request.into();
+        self
+    }
+
+    /// The errno's name and text, and the kernel's own sentence: `EBUSY: Device or resource busy; kernel: "…"`.
+    pub fn reason(&self) -> String {
+        let errno = format!("{:?}: {}", self.errno, self.errno.desc());
+        match &self.sentence {
+            Some(sentence) => format!("{errno}; the kernel says \"{sentence}\""),
+            None => errno,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed ({})", self.request, self.reason())
+    }
+}
+
+impl std::error::Error for Error {}

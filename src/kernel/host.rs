@@ -1,0 +1,107 @@
+//! The host: a snapshot of what it has, and one function per operation.
+#![forbid(unsafe_code)]
+
+use nix::errno::Errno;
+
+use super::error::Error;
+use super::netlink::socket::Socket;
+use super::netlink::{address, link, route};
+use super::sys::sysctl;
+use crate::model::{Change, Groundwork, IfName, Link, Mac, NewBridge, Operation, Setting, Sysctl};
+
+/// The kernel of this network namespace, through one netlink socket.
+#[derive(Debug)]
+pub struct Host {
+    socket: Socket,
+    /// The links that were looked up: an operation names a link, the kernel is told its index, and a link that was
+    /// renamed meanwhile is never mistaken for another.
+    known: Vec<(IfName, u32)>,
+}
+
+impl Host {
+    /// Opens the socket.
+    pub fn open() -> Result<Self, Error> {
+        Ok(Self { socket: Socket::open_route()?, known: Vec::new() })
+    }
+
+    /// The link of this name, or alternative name, if there is one.
+    pub fn link(&mut self, name: &IfName) -> Result<Option<Link>, Error> {
+        let link = link::link_by_name(&mut self.socket, name)?;
+        if let Some(link) = &link {
+            self.known.retain(|(known, _)| *known != link.name);
+            self.known.push((link.name.clone(), link.index));
+        }
+        Ok(link)
+    }
+
+    /// The name of the link that carries the host's default route.
+    pub fn default_route_link(&mut self) -> Result<Option<IfName>, Error> {
+        match route::default_route_link()? {
+            Some(index) => link::name_by_index(&mut self.socket, index).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What a bridge of this name, there or not, has or would start with.
+    pub fn groundwork(&mut self, name: &IfName, bridge: Option<&Link>, machine_id: &[u8]) -> Result<Groundwork, Error> {
+        let addresses = match bridge {
+            Some(link) => address::addresses_of(&mut self.socket, link.index)?,
+            None => Vec::new(),
+        };
+        // A link that is yet to be made starts with the values of the pseudo-link `default`.
+        let directory = bridge.map_or("default", |link| link.name.as_str());
+        let mut sysctls = Vec::new();
+        for sysctl in Sysctl::ALL {
+            if let Some(value) = sysctl::read(sysctl, directory)? {
+                sysctls.push((sysctl, value));
+            }
+        }
+        Ok(Groundwork { derived_mac: Mac::derived(machine_id, name.as_str()), addresses, sysctls })
+    }
+
+    /// Carries out one operation.
+    pub fn execute(&mut self, operation: &Operation) -> Result<(), Error> {
+        let name = &operation.link;
+        if let Setting::Bridge(change) = &operation.setting {
+            return self.bridge(name, change);
+        }
+        let index = self.index(name)?;
+        let socket = &mut self.socket;
+        match &operation.setting {
+            Setting::Bridge(_) => Ok(()),
+            Setting::Alias(change) => link::link_set_alias(socket, index, change.after.as_deref()),
+            Setting::Mtu(change) => link::link_set_mtu(socket, index, change.after),
+            Setting::Mac(change) => link::link_set_mac(socket, index, &change.after),
+            Setting::AddrGen(change) => link::link_set_addr_gen(socket, index, change.after),
+            Setting::BridgeOptions(change) => link::bridge_set_options(socket, index, &change.after),
+            Setting::Sysctl(sysctl, change) => sysctl::write(*sysctl, name.as_str(), change.after),
+            Setting::Address(address, change) if change.after => address::address_add(socket, index, address),
+            Setting::Address(address, _) => address::address_delete(socket, index, address),
+            Setting::Master(change) => {
+                let master = change.after.as_ref().map(|bridge| self.index(bridge)).transpose()?;
+                link::link_set_master(&mut self.socket, index, master)
+            }
+            Setting::Up(change) => link::link_set_up(socket, index, change.after),
+        }
+    }
+
+    fn bridge(&mut self, name: &IfName, change: &Change<Option<NewBridge>>) -> Result<(), Error> {
+        match (&change.before, &change.after) {
+            (_, Some(new)) => {
+                link::bridge_create(&mut self.socket, name, new)?;
+                self.link(name).map(drop)
+            }
+            (Some(ours), None) => match self.link(name)? {
+                // The MAC that only we give: another's bridge, made meanwhile, is never deleted.
+                Some(link) if link.mac == ours.mac => link::link_delete(&mut self.socket, link.index),
+                _ => Ok(()),
+            },
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn index(&self, name: &IfName) -> Result<u32, Error> {
+        let known = self.known.iter().find(|(known, _)| known == name);
+        known.map(|(_, index)| *index).ok_or_else(|| Error::new(format!("finding the link {name}"), Errno::ENODEV))
+    }
+}

@@ -1,0 +1,209 @@
+//! One netlink socket: a request goes out, its answers come in.
+//!
+//! Every change asks for an acknowledgement, and [`status`] alone interprets what comes back: the kernel's errno,
+//! its own sentence, the end of a dump. The socket checks strictly (`NETLINK_GET_STRICT_CHK`), so that the kernel
+//! refuses what it would otherwise ignore.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recvfrom, send, socket,
+};
+
+use super::wire::{Attributes, Malformed, Message, Request, attributes, messages, u32_at};
+use crate::kernel::error::Error;
+use crate::kernel::sys::netlink_option::{self, NetlinkOption};
+
+/// What the kernel recommends for dumps, and more than any single answer has.
+const BUFFER: usize = 32 * 1024;
+/// How often a dump is begun anew because the kernel's tables changed under it.
+const DUMP_TRIES: usize = 16;
+/// How many datagrams that are no answer to us are passed over before something must be wrong.
+const STRANGERS: usize = 4096;
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_REQUEST: u16 = 0x1;
+const NLM_F_ACK: u16 = 0x4;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+const NLM_F_DUMP: u16 = 0x300;
+/// On an error: the request is not quoted in full (`NETLINK_CAP_ACK`).
+const NLM_F_CAPPED: u16 = 0x100;
+/// On an error: attributes follow.
+const NLM_F_ACK_TLVS: u16 = 0x200;
+const NLMSGERR_ATTR_MSG: u16 = 1;
+const NLMSGERR_ATTR_OFFS: u16 = 2;
+
+/// What a message means for the request that it answers.
+#[derive(Debug, PartialEq, Eq)]
+enum Status {
+    /// It is a part of the answer.
+    Data,
+    /// The request was carried out, or the dump is complete.
+    Done,
+}
+
+/// What to do with the rest of a dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Go on.
+    More,
+    /// What was looked for is found. The socket must not be used again: the rest of the dump is still in it.
+    Enough,
+}
+
+/// A socket for one netlink family.
+#[derive(Debug)]
+pub struct Socket {
+    fd: OwnedFd,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+impl Socket {
+    /// Opens a socket for links, addresses and routes.
+    pub fn open_route() -> Result<Self, Error> {
+        let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)
+            .map_err(|errno| Error::new("opening a netlink socket", errno))?;
+        for option in [NetlinkOption::CapAck, NetlinkOption::ExtAck, NetlinkOption::StrictCheck] {
+            netlink_option::enable(&fd, option).map_err(|errno| Error::new(format!("netlink's {option:?}"), errno))?;
+        }
+        Ok(Self { fd, sequence: 0, buffer: vec![0; BUFFER] })
+    }
+
+    /// Sends a change and waits until the kernel says that it is done.
+    pub fn change(&mut self, request: Request) -> Result<(), Error> {
+        let sequence = self.send(request, NLM_F_ACK)?;
+        self.receive(sequence, |_| Ok(Next::More))?;
+        Ok(())
+    }
+
+    /// Asks for one object, which comes in one message.
+    pub fn get<T>(
+        &mut self,
+        request: Request,
+        mut read: impl FnMut(&Message<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let sequence = self.send(request, 0)?;
+        let mut object = None;
+        self.receive(sequence, |message| {
+            object = Some(read(message)?);
+            Ok(Next::Enough)
+        })?;
+        object.ok_or_else(|| Error::new("a netlink request without an answer", Errno::ENODATA))
+    }
+
+    /// Asks for a list, and shows `read` each message of it; begins anew when the kernel's tables changed meanwhile.
+    pub fn dump<T: Default>(
+        &mut self,
+        request: impl Fn() -> Request,
+        mut read: impl FnMut(&mut T, &Message<'_>) -> Result<Next, Error>,
+    ) -> Result<T, Error> {
+        for _ in 0..DUMP_TRIES {
+            let mut list = T::default();
+            let sequence = self.send(request(), NLM_F_DUMP)?;
+            if self.receive(sequence, |message| read(&mut list, message))? {
+                return Ok(list);
+            }
+        }
+        Err(Error::new(format!("a netlink dump that changed {DUMP_TRIES} times while it was read"), Errno::EAGAIN))
+    }
+
+    fn send(&mut self, request: Request, flags: u16) -> Result<u32, Error> {
+        self.sequence += 1;
+        let bytes = request.finish(self.sequence, NLM_F_REQUEST | flags).map_err(malformed)?;
+        match send(self.fd.as_raw_fd(), &bytes, MsgFlags::empty()) {
+            Ok(sent) if sent == bytes.len() => Ok(self.sequence),
+            Ok(_) => Err(Error::new("a netlink request that was sent in part", Errno::EIO)),
+            Err(errno) => Err(Error::new("sending a netlink request", errno)),
+        }
+    }
+
+    /// Reads until the request is done; `false` if the answer is not of one piece and must be asked for again.
+    fn receive(
+        &mut self,
+        sequence: u32,
+        mut each: impl FnMut(&Message<'_>) -> Result<Next, Error>,
+    ) -> Result<bool, Error> {
+        let mut whole = true;
+        for _ in 0..STRANGERS {
+            let Some(datagram) = receive_from_kernel(&self.fd, &mut self.buffer)? else { continue };
+            for message in messages(datagram) {
+                let message = message.map_err(malformed)?;
+                if message.sequence != sequence {
+                    continue;
+                }
+                whole &= message.flags & NLM_F_DUMP_INTR == 0;
+                if status(&message)? == Status::Done || each(&message)? == Next::Enough {
+                    return Ok(whole);
+                }
+            }
+        }
+        Err(Error::lost("waiting for netlink's answer", Errno::ENOBUFS))
+    }
+}
+
+/// One datagram; `None` if another process sent it.
+fn receive_from_kernel<'b>(fd: &OwnedFd, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, Error> {
+    let failed = |errno| Error::lost("reading netlink's answer", errno);
+    let (length, sender) = loop {
+        match recvfrom::<NetlinkAddr>(fd.as_raw_fd(), buffer) {
+            Err(Errno::EINTR) => {}
+            answer => break answer.map_err(failed)?,
+        }
+    };
+    if sender.is_none_or(|sender| sender.pid() != 0) {
+        return Ok(None);
+    }
+    match buffer.get(..length) {
+        Some([]) | None => Err(failed(Errno::ENODATA)),
+        Some(_) if length == buffer.len() => Err(failed(Errno::EMSGSIZE)),
+        Some(datagram) => Ok(Some(datagram)),
+    }
+}
+
+/// Interprets a message: data, the end, or the kernel's refusal.
+fn status(message: &Message<'_>) -> Result<Status, Error> {
+    match message.kind {
+        NLMSG_ERROR => {
+            // struct nlmsgerr: the errno, then the header of the request and, unless capped, the rest of it.
+            let quoted = u32_at(message.payload, 4).and_then(|length| usize::try_from(length).ok());
+            let skip = if message.flags & NLM_F_CAPPED == 0 { quoted } else { Some(16) };
+            verdict(message, skip.map(|skip| 4 + skip.next_multiple_of(4)))
+        }
+        // A dump's error comes here when checking is strict.
+        NLMSG_DONE => verdict(message, Some(4)),
+        _ => Ok(Status::Data),
+    }
+}
+
+fn verdict(message: &Message<'_>, attributes_at: Option<usize>) -> Result<Status, Error> {
+    let errno = message.payload.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes).saturating_neg());
+    if errno == 0 {
+        return Ok(Status::Done);
+    }
+    let mut error = Error::new("a netlink request", Errno::from_raw(errno));
+    let rest = attributes_at.and_then(|at| message.payload.get(at..)).filter(|_| message.flags & NLM_F_ACK_TLVS != 0);
+    explain(&mut error, attributes(rest.unwrap_or_default()));
+    Err(error)
+}
+
+fn explain(error: &mut Error, extended: Attributes<'_>) {
+    for attribute in extended.map_while(Result::ok) {
+        match attribute.kind {
+            NLMSGERR_ATTR_MSG => error.sentence = Some(attribute.text().escape_ascii().to_string()),
+            NLMSGERR_ATTR_OFFS => error.offset = attribute.u32().ok(),
+            _ => {}
+        }
+    }
+}
+
+/// The error for an answer that is no netlink.
+pub(super) fn malformed(what: Malformed) -> Error {
+    Error::lost(what.to_string(), Errno::EBADMSG)
+}
+
+#[cfg(test)]
+#[path = "socket_tests.rs"]
+mod tests;

@@ -1,0 +1,9 @@
+//! What needs the kernel without netlink. All `unsafe` of the crate is below this folder, one call each.
+
+pub mod alarm;
+pub mod capability;
+pub mod lock;
+pub mod netlink_option;
+pub mod privilege;
+pub mod process;
+pub mod sysctl;

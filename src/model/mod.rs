@@ -1,0 +1,22 @@
+//! Plain values that every layer shares. Nothing here reads, writes or decides.
+#![forbid(unsafe_code)]
+
+mod address;
+mod invalid;
+mod link;
+mod mac;
+mod mark;
+mod mtu;
+mod name;
+mod operation;
+mod snapshot;
+
+pub use address::Address;
+pub use invalid::Invalid;
+pub use link::{AddrGen, BridgeOptions, Kind, Link, Master};
+pub use mac::Mac;
+pub use mark::{Former, Mark};
+pub use mtu::Mtu;
+pub use name::{IfName, NetworkName};
+pub use operation::{Change, NewBridge, Operation, Setting, Sysctl};
+pub use snapshot::{Groundwork, Snapshot};

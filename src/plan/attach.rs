@@ -1,0 +1,92 @@
+//! A tap joins its network.
+
+use super::{Plan, Refusal, bridge};
+use crate::config::{Guest, Mode, Network};
+use crate::model::{AddrGen, Change, Former, Kind, Link, Mark, Mtu, Setting, Snapshot};
+
+/// What makes the tap a port of the network's bridge, and before that makes the bridge, where it is ours and absent.
+///
+/// # Errors
+/// Why nothing should be changed: the tap or the bridge is missing, is of the wrong kind or is another's.
+pub fn attach(network: &Network, guest: Option<&Guest>, snapshot: &Snapshot) -> Result<Plan, Refusal> {
+    let tap = snapshot.tap.as_ref().ok_or(Refusal::NoSuchLink)?;
+    admit(tap, network)?;
+    let mut plan = Plan::default();
+    let mtu = bridge::prepare(&mut plan, network, snapshot)?;
+    let (least, most) = tap.mtu_range;
+    if mtu != tap.mtu && (mtu < least || (most != 0 && mtu > most)) {
+        return Err(Refusal::Mtu { wanted: mtu, range: tap.mtu_range });
+    }
+    port(&mut plan, network, guest, tap, mtu);
+    Ok(plan)
+}
+
+/// Whether the link may become a port at all, and is not in another's hands.
+fn admit(tap: &Link, network: &Network) -> Result<(), Refusal> {
+    if tap.name == network.bridge {
+        return Err(Refusal::IsItsOwnBridge);
+    }
+    if let Kind::Bridge(_) = tap.kind {
+        return Err(Refusal::IsABridge);
+    }
+    if !tap.ethernet {
+        return Err(Refusal::NotEthernet(tap.kind.clone()));
+    }
+    if tap.kind == Kind::Device {
+        return Err(Refusal::IsADevice);
+    }
+    if let Some(alias) = tap.foreign_alias() {
+        return Err(Refusal::ForeignAlias(alias.to_owned()));
+    }
+    match &tap.master {
+        Some(master) if master.name != network.bridge && tap.mark().is_none() => {
+            Err(Refusal::InAnother(master.name.clone()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Marks the tap, gives it what a port needs, attaches it and sets it up.
+fn port(plan: &mut Plan, network: &Network, guest: Option<&Guest>, tap: &Link, mtu: u32) {
+    let name = &tap.name;
+    let addr_gen = addr_gen(tap, mtu);
+    // A tap that is up has its IPv6 address already; going down takes it away.
+    let starts_up = tap.up && addr_gen.is_none_or(|mode| mode == AddrGen::None);
+    plan.set_up(name, tap.up, starts_up);
+    plan.change(name, Setting::Alias(Change::new(tap.alias.clone(), Some(mark(network, tap).to_string()))));
+    plan.change(name, Setting::Mtu(Change::new(tap.mtu, mtu)));
+    let mac = match guest.and_then(Guest::wanted_tap_mac) {
+        Some(mac) => mac,
+        // A bridge that has no address of its own takes its lowest port's: this is never that.
+        None if network.mode == Mode::Bridged => tap.mac.tap_end(),
+        None => tap.mac,
+    };
+    plan.change(name, Setting::Mac(Change::new(tap.mac, mac)));
+    if let Some(mode) = addr_gen {
+        plan.change(name, Setting::AddrGen(Change::new(mode, AddrGen::None)));
+    }
+    let master = tap.master.as_ref().map(|master| master.name.clone());
+    plan.change(name, Setting::Master(Change::new(master, Some(network.bridge.clone()))));
+    plan.set_up(name, starts_up, true);
+}
+
+/// How the tap will make its IPv6 address once it has the MTU: the kernel takes IPv6 from a link that cannot carry
+/// it, and gives it back with its defaults.
+fn addr_gen(tap: &Link, mtu: u32) -> Option<AddrGen> {
+    match tap.addr_gen {
+        _ if mtu < Mtu::IPV6_MIN => None,
+        None if tap.mtu < Mtu::IPV6_MIN => Some(AddrGen::Eui64),
+        mode => mode,
+    }
+}
+
+/// The mark for the tap: one that outlives its guest also says what it was before, once.
+fn mark(network: &Network, tap: &Link) -> Mark {
+    let former = match tap.mark() {
+        Some(Mark::Port(_, former)) => former,
+        Some(owned @ Mark::Owned(_)) if *owned.network() == network.name => return owned,
+        _ if tap.goes_with_its_holder() => None,
+        _ => Some(Former { up: tap.up, mtu: tap.mtu, addr_gen: tap.addr_gen, mac: tap.mac }),
+    };
+    Mark::Port(network.name.clone(), former)
+}

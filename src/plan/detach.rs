@@ -1,0 +1,37 @@
+//! A tap leaves its network.
+
+use super::Plan;
+use crate::model::{Change, Link, Mark, Setting};
+
+/// What undoes the attaching of a tap, as far as the kernel will not do it by itself.
+///
+/// A tap that goes with QEMU takes its port along, and waiting for that is cheaper than doing it; a link that stays
+/// gets back what its mark says it had. What is not marked as ours is left alone.
+pub fn detach(tap: Option<&Link>) -> Plan {
+    let mut plan = Plan::default();
+    let Some(tap) = tap else {
+        plan.notes.push("it is gone already".to_owned());
+        return plan;
+    };
+    match tap.mark() {
+        Some(Mark::Port(_, former)) if !tap.goes_with_its_holder() => {
+            let name = &tap.name;
+            let master = tap.master.as_ref().map(|master| master.name.clone());
+            plan.set_up(name, tap.up, false);
+            plan.change(name, Setting::Master(Change::new(master, None)));
+            if let Some(former) = former {
+                if let Some((now, then)) = tap.addr_gen.zip(former.addr_gen) {
+                    plan.change(name, Setting::AddrGen(Change::new(now, then)));
+                }
+                plan.change(name, Setting::Mac(Change::new(tap.mac, former.mac)));
+                plan.change(name, Setting::Mtu(Change::new(tap.mtu, former.mtu)));
+                plan.set_up(name, false, former.up);
+            }
+            plan.change(name, Setting::Alias(Change::new(tap.alias.clone(), None)));
+        }
+        Some(Mark::Port(..)) => plan.notes.push("the kernel removes it and its port when QEMU closes it".to_owned()),
+        Some(Mark::Owned(_)) => plan.notes.push("vnet made it, and it stays for the next guest".to_owned()),
+        None => plan.notes.push("it is not marked as a port of vnet's, and is left alone".to_owned()),
+    }
+    plan
+}

@@ -1,0 +1,42 @@
+//! (configuration, snapshot) → operations. Pure: no file, no socket, no clock.
+//!
+//! Operations are in the order in which they are safe: a link is marked as ours first, changed then, and goes up
+//! last, so that no packet passes before all is in place, and so that a bridge of ours that is up is a finished one.
+#![forbid(unsafe_code)]
+
+mod attach;
+mod bridge;
+mod detach;
+mod refusal;
+mod undo;
+
+pub use attach::attach;
+pub use bridge::needs_groundwork;
+pub use detach::detach;
+pub use refusal::Refusal;
+pub use undo::undo;
+
+use crate::model::{Change, IfName, Operation, Setting};
+
+/// What is to be done, in order, and what people should know about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The changes; none where everything is as it should be.
+    pub operations: Vec<Operation>,
+    /// What is worth saying though nothing can or need be done about it.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Adds an operation, unless it would change nothing.
+    fn change(&mut self, link: &IfName, setting: Setting) {
+        let operation = Operation { link: link.clone(), setting };
+        if !operation.is_nothing() {
+            self.operations.push(operation);
+        }
+    }
+
+    fn set_up(&mut self, link: &IfName, before: bool, after: bool) {
+        self.change(link, Setting::Up(Change::new(before, after)));
+    }
+}

@@ -1,0 +1,123 @@
+//! Why there is no plan.
+
+use std::fmt;
+
+use crate::model::{IfName, Kind, NetworkName};
+
+/// A reason to change nothing. Its text says what is the matter and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The tap does not exist.
+    NoSuchLink,
+    /// The tap carries no Ethernet frames.
+    NotEthernet(Kind),
+    /// The tap is itself a bridge.
+    IsABridge,
+    /// The tap is a network card of the machine, or its like.
+    IsADevice,
+    /// The tap has an alias that is not ours.
+    ForeignAlias(String),
+    /// The tap is a port of another link.
+    InAnother(IfName),
+    /// The tap is the bridge that it should join.
+    IsItsOwnBridge,
+    /// The tap cannot have the MTU.
+    Mtu {
+        /// What the network has, in bytes.
+        wanted: u32,
+        /// The least and the most that the tap takes.
+        range: (u32, u32),
+    },
+    /// The administrator's bridge does not exist.
+    NoSuchBridge(IfName),
+    /// The link that the tap should join is no bridge.
+    NotABridge(IfName, Kind),
+    /// The name of our bridge is taken by a link that we did not make.
+    BridgeTaken(IfName),
+    /// The bridge is ours, and another network's.
+    BridgeOfAnother(IfName, NetworkName),
+    /// The snapshot lacks what the bridge rests on: a mistake of the program's.
+    Unobserved(IfName),
+}
+
+impl Refusal {
+    /// The key of the network's file that the refusal is about.
+    pub const fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::Mtu { .. } => Some("mtu"),
+            Self::NoSuchBridge(_)
+            | Self::NotABridge(..)
+            | Self::BridgeTaken(_)
+            | Self::BridgeOfAnother(..)
+            | Self::IsItsOwnBridge => Some("bridge"),
+            _ => None,
+        }
+    }
+}
+
+impl Refusal {
+    /// What is the matter.
+    pub fn matter(&self) -> String {
+        match self {
+            Self::NoSuchLink => "no such link".to_owned(),
+            Self::NotEthernet(Kind::Tun { .. }) => "it is a layer-3 tun, which carries no Ethernet".to_owned(),
+            Self::NotEthernet(_) => "it is no Ethernet link, and a bridge takes nothing else".to_owned(),
+            Self::IsABridge => "it is a bridge, and a bridge cannot be another's port".to_owned(),
+            Self::IsADevice => {
+                "it is a network card of this machine, and attaching it could cut the machine off".to_owned()
+            }
+            Self::ForeignAlias(alias) => {
+                format!("its alias \"{}\" says that another program uses it", alias.escape_debug())
+            }
+            Self::InAnother(master) => format!("it is a port of {master} already, and vnet did not make it one"),
+            Self::IsItsOwnBridge => "it has the name of the bridge that it should join".to_owned(),
+            Self::Mtu { wanted, range: (least, most) } => {
+                format!("it cannot have the network's MTU of {wanted} bytes, but {least} to {most}")
+            }
+            Self::NoSuchBridge(bridge) => format!("cannot join {bridge}: no such bridge"),
+            Self::NotABridge(bridge, kind) => format!("cannot join {bridge}: it is {}, no bridge", described(kind)),
+            Self::BridgeTaken(bridge) => {
+                format!("cannot make the bridge {bridge}: a link of that name is there, and vnet did not make it")
+            }
+            Self::BridgeOfAnother(bridge, network) => {
+                format!("cannot join {bridge}: it is the bridge of the network {network}")
+            }
+            Self::Unobserved(bridge) => format!("cannot join {bridge}: what it rests on was not looked at"),
+        }
+    }
+
+    /// What to do about it.
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoSuchLink => "QEMU makes the tap before it runs the hook; by hand: ip tuntap add NAME mode tap",
+            Self::NotEthernet(Kind::Tun { .. }) => "make it with mode tap",
+            Self::NotEthernet(_) | Self::IsABridge | Self::IsADevice => "give the guest's tap",
+            Self::ForeignAlias(_) => "choose another tap, or clear the alias: ip link set NAME alias ''",
+            Self::InAnother(_) => "take it out first: ip link set NAME nomaster",
+            Self::IsItsOwnBridge => "rename one of them",
+            Self::Mtu { .. } => "change mtu in the network's file",
+            Self::NoSuchBridge(_) => "make the bridge, or name one that is there",
+            Self::NotABridge(..) => "name a bridge",
+            Self::BridgeTaken(_) => "choose another name for bridge, or mode \"bridged\" to join it as it is",
+            Self::BridgeOfAnother(..) => "choose another name for bridge",
+            Self::Unobserved(_) => "this is a mistake in vnet, please report it",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.matter(), self.remedy())
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+fn described(kind: &Kind) -> String {
+    match kind {
+        Kind::Bridge(_) => "a bridge".to_owned(),
+        Kind::Tun { .. } => "a tap".to_owned(),
+        Kind::Other(kind) => format!("a link of kind {kind}"),
+        Kind::Device => "a network card".to_owned(),
+    }
+}
