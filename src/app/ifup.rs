@@ -41,7 +41,7 @@ pub(super) fn plan_attach(
     guest: Option<&Guest>,
 ) -> anyhow::Result<Plan> {
     let snapshot = observe(host, tap, network)?;
-    plan::attach(network, guest, &snapshot).map_err(|refusal| {
+    plan::attach(tap, network, guest, &snapshot).map_err(|refusal| {
         let configured = refusal.key().and_then(|key| network.place(key));
         Refused { refusal, configured }.into()
     })

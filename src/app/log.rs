@@ -43,7 +43,7 @@ impl Log<'_> {
 
     fn tell(self, text: &str) {
         // Where stderr is closed there is nobody left to tell.
-        let _ = writeln!(io::stderr(), "{}: {text}", self.0);
+        let _ = io::stderr().write_all(format!("{}: {text}\n", self.0).as_bytes());
     }
 }
 

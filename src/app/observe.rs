@@ -10,8 +10,9 @@ const MACHINE_ID: &str = "/etc/machine-id";
 
 /// Looks at the tap and the network's bridge, and further only where the bridge has yet to be made or finished.
 pub fn observe(host: &mut Host, tap: &IfName, network: &Network) -> Result<Snapshot, kernel::Error> {
-    let tap = host.link(tap)?;
+    // The bridge first: it is known by the time that the tap names it as its master.
     let bridge = host.link(&network.bridge)?;
+    let tap = host.link(tap)?;
     let groundwork = if plan::needs_groundwork(network, bridge.as_ref()) {
         // A machine without an identity still gets MACs that stay the same.
         let machine_id = std::fs::read(MACHINE_ID).unwrap_or_default();

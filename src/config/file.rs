@@ -23,8 +23,8 @@ pub(super) fn read(path: &Path, owner: Owner) -> Result<Option<String>, Problem>
         }
         Err(error) => return Err(Problem::of_file(path, format!("cannot be opened: {error}"))),
     };
-    judge(&file, owner).map_err(|what| Problem::of_file(path, what))?;
-    let mut text = String::new();
+    let size = judge(&file, owner).map_err(|what| Problem::of_file(path, what))?;
+    let mut text = String::with_capacity(size + 1);
     match file.take(MOST + 1).read_to_string(&mut text) {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             Err(Problem::of_file(path, "holds bytes that are not UTF-8; JSON is UTF-8 text"))
@@ -36,8 +36,8 @@ pub(super) fn read(path: &Path, owner: Owner) -> Result<Option<String>, Problem>
     }
 }
 
-/// What is wrong with an open file, if anything.
-fn judge(file: &File, owner: Owner) -> Result<(), String> {
+/// The size of an open file, in bytes, or what is wrong with it.
+fn judge(file: &File, owner: Owner) -> Result<usize, String> {
     let status = file.metadata().map_err(|error| format!("cannot be examined: {error}"))?;
     if !status.is_file() {
         return Err("is no regular file; write the configuration into a plain file".to_owned());
@@ -49,10 +49,10 @@ fn judge(file: &File, owner: Owner) -> Result<(), String> {
         let mode = status.mode() & 0o7777;
         return Err(format!("has mode {mode:04o}, so that others may write it; chmod go-w takes that away"));
     }
-    if status.size() > MOST {
-        return Err(too_large(status.size()));
+    match usize::try_from(status.size()) {
+        Ok(size) if status.size() <= MOST => Ok(size),
+        _ => Err(too_large(status.size())),
     }
-    Ok(())
 }
 
 fn too_large(size: u64) -> String {

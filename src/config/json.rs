@@ -19,6 +19,11 @@ pub(super) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, P
             "is empty; the least is {\"mode\": \"isolated\"} for a network, {} for a guest",
         ));
     }
+    // Derived code would take a list of the values in their order as well.
+    if !text.trim_start().starts_with('{') {
+        let what = "this is no JSON object; the file begins with { and ends with }";
+        return Err(Problem { line: Some(1), ..Problem::of_file(path, what) });
+    }
     serde_json::from_str(text).map_err(|error| {
         let place = format!(" at line {} column {}", error.line(), error.column());
         let said = error.to_string();
@@ -180,7 +185,7 @@ mod tests {
                 "F:2: inner.number: invalid value: integer `256`; expected u8".to_owned(),
             ),
             ("{\"inner\": {\n\"x\": 256}}", "F:2: inner.x: unknown field `x`; expected `number`".to_owned()),
-            ("{\"inner\": []}", "F:1: inner: invalid type: sequence; expected an object".to_owned()),
+            ("[null, null, null]", "F:1: this is no JSON object; the file begins with { and ends with }".to_owned()),
             ("{\"x\\n\": 1}", format!("F:1: x\\n: unknown field `x\\n`; {known}")),
             ("{", "F:1: this is no JSON: EOF while parsing an object".to_owned()),
             ("{} x", "F:1: this is no JSON: trailing characters".to_owned()),

@@ -239,7 +239,7 @@ mod tests {
                 r#"{"mode": "host-only", "addresses": ["10.0.0.1/33"]}"#,
                 "addresses[0]: 10.0.0.1/33 has the prefix length 33; an IPv4 prefix length",
             ),
-            (r#"[]"#, "expected an object such as {\"mode\": \"isolated\"}"),
+            (r#"[]"#, "this is no JSON object"),
         ] {
             let problems = read(text).err().unwrap_or_default();
             assert!(problems.iter().any(|problem| problem.contains(expected)), "{text}: {problems:?}");

@@ -7,7 +7,7 @@ use super::error::Error;
 use super::netlink::socket::Socket;
 use super::netlink::{address, link, route};
 use super::sys::sysctl;
-use crate::model::{Change, Groundwork, IfName, Link, Mac, NewBridge, Operation, Setting, Sysctl};
+use crate::model::{Change, Groundwork, IfName, Link, Mac, Master, NewBridge, Operation, Setting, Sysctl};
 
 /// The kernel of this network namespace, through one netlink socket.
 #[derive(Debug)]
@@ -26,12 +26,20 @@ impl Host {
 
     /// The link of this name, or alternative name, if there is one.
     pub fn link(&mut self, name: &IfName) -> Result<Option<Link>, Error> {
-        let link = link::link_by_name(&mut self.socket, name)?;
-        if let Some(link) = &link {
-            self.known.retain(|(known, _)| *known != link.name);
-            self.known.push((link.name.clone(), link.index));
+        let Some((mut link, master)) = link::link_by_name(&mut self.socket, name)? else { return Ok(None) };
+        self.known.retain(|(known, _)| *known != link.name);
+        self.known.push((link.name.clone(), link.index));
+        if let Some(index) = master {
+            link.master = Some(Master { index, name: self.name(index)? });
         }
-        Ok(link)
+        Ok(Some(link))
+    }
+
+    fn name(&mut self, index: u32) -> Result<IfName, Error> {
+        match self.known.iter().find(|(_, known)| *known == index) {
+            Some((name, _)) => Ok(name.clone()),
+            None => link::name_by_index(&mut self.socket, index),
+        }
     }
 
     /// The name of the link that carries the host's default route.

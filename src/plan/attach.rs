@@ -2,14 +2,17 @@
 
 use super::{Plan, Refusal, bridge};
 use crate::config::{Guest, Mode, Network};
-use crate::model::{AddrGen, Change, Former, Kind, Link, Mark, Mtu, Setting, Snapshot};
+use crate::model::{AddrGen, Change, Former, IfName, Kind, Link, Mark, Mtu, Setting, Snapshot};
 
-/// What makes the tap a port of the network's bridge, and before that makes the bridge, where it is ours and absent.
+/// What makes the tap of this name a port of the network's bridge, and before that makes the bridge, where it is ours and absent.
 ///
 /// # Errors
 /// Why nothing should be changed: the tap or the bridge is missing, is of the wrong kind or is another's.
-pub fn attach(network: &Network, guest: Option<&Guest>, snapshot: &Snapshot) -> Result<Plan, Refusal> {
+pub fn attach(name: &IfName, network: &Network, guest: Option<&Guest>, snapshot: &Snapshot) -> Result<Plan, Refusal> {
     let tap = snapshot.tap.as_ref().ok_or(Refusal::NoSuchLink)?;
+    if tap.name != *name {
+        return Err(Refusal::AlternativeName(tap.name.clone()));
+    }
     admit(tap, network)?;
     let mut plan = Plan::default();
     let mtu = bridge::prepare(&mut plan, network, snapshot)?;

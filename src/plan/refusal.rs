@@ -9,6 +9,8 @@ use crate::model::{IfName, Kind, NetworkName};
 pub enum Refusal {
     /// The tap does not exist.
     NoSuchLink,
+    /// The tap's name is another one of a link whose own name is this.
+    AlternativeName(IfName),
     /// The tap carries no Ethernet frames.
     NotEthernet(Kind),
     /// The tap is itself a bridge.
@@ -60,6 +62,7 @@ impl Refusal {
     pub fn matter(&self) -> String {
         match self {
             Self::NoSuchLink => "no such link".to_owned(),
+            Self::AlternativeName(name) => format!("it is an alternative name of the link {name}"),
             Self::NotEthernet(Kind::Tun { .. }) => "it is a layer-3 tun, which carries no Ethernet".to_owned(),
             Self::NotEthernet(_) => "it is no Ethernet link, and a bridge takes nothing else".to_owned(),
             Self::IsABridge => "it is a bridge, and a bridge cannot be another's port".to_owned(),
@@ -90,6 +93,7 @@ impl Refusal {
     pub const fn remedy(&self) -> &'static str {
         match self {
             Self::NoSuchLink => "QEMU makes the tap before it runs the hook; by hand: ip tuntap add NAME mode tap",
+            Self::AlternativeName(_) => "give the link's own name, by which its files are named",
             Self::NotEthernet(Kind::Tun { .. }) => "make it with mode tap",
             Self::NotEthernet(_) | Self::IsABridge | Self::IsADevice => "give the guest's tap",
             Self::ForeignAlias(_) => "choose another tap, or clear the alias: ip link set NAME alias ''",

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::socket::{Socket, malformed};
 use super::wire::{Attributes, Malformed, Message, Request, attributes, u16_at, u32_at};
 use crate::kernel::error::Error;
-use crate::model::{AddrGen, BridgeOptions, IfName, Kind, Link, Mac, Master, NewBridge};
+use crate::model::{AddrGen, BridgeOptions, IfName, Kind, Link, Mac, NewBridge};
 
 // linux/rtnetlink.h
 const RTM_NEWLINK: u16 = 16;
@@ -43,22 +43,15 @@ const IFF_UP: u32 = 1;
 /// linux/if_arp.h
 const ARPHRD_ETHER: u16 = 1;
 
-/// A link, by its name or one of its alternative names; `None` if there is none.
-pub fn link_by_name(socket: &mut Socket, name: &IfName) -> Result<Option<Link>, Error> {
-    let request = Request::new(RTM_GETLINK, 0, &header(0, 0, 0)).attr_text(IFLA_IFNAME, name.as_str());
-    link_get(socket, request).map_err(|error| error.of(format!("looking up the link {name}")))
-}
-
-fn link_get(socket: &mut Socket, request: Request) -> Result<Option<Link>, Error> {
-    let request = request.attr_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-    let (mut link, master) = match socket.get(request, link_read) {
-        Err(error) if error.errno == Errno::ENODEV => return Ok(None),
-        answer => answer?,
-    };
-    if let Some(index) = master {
-        link.master = Some(Master { index, name: name_by_index(socket, index)? });
+/// A link, by its name or one of its alternative names, and the index of its master; `None` if there is none.
+pub fn link_by_name(socket: &mut Socket, name: &IfName) -> Result<Option<(Link, Option<u32>)>, Error> {
+    let request = Request::new(RTM_GETLINK, 0, &header(0, 0, 0))
+        .attr_text(IFLA_IFNAME, name.as_str())
+        .attr_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    match socket.get(request, link_read) {
+        Err(error) if error.errno == Errno::ENODEV => Ok(None),
+        answer => answer.map(Some).map_err(|error| error.of(format!("looking up the link {name}"))),
     }
-    Ok(Some(link))
 }
 
 /// The name of the link with this index.
