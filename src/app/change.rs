@@ -21,13 +21,13 @@ impl Executor for Host {
 /// Carries out the operations; `remaining` then plans once more, and must find nothing to do.
 ///
 /// # Errors
-/// The first thing that went wrong, and what could not be undone; all else is as it was before.
+/// [`Undone`]: the first thing that went wrong, and what could not be undone; all else is as it was before.
 pub fn carry_out(
     host: &mut Host,
     operations: &[Operation],
     deadline: Deadline,
     remaining: impl FnOnce(&mut Host) -> anyhow::Result<Vec<Operation>>,
-) -> Result<(), Undone> {
+) -> anyhow::Result<()> {
     if operations.is_empty() {
         return Ok(());
     }
@@ -37,7 +37,7 @@ pub fn carry_out(
             transaction.commit();
             Ok(())
         }
-        Err(cause) => Err(Undone { cause, left: transaction.undo() }),
+        Err(cause) => Err(Undone { cause: *cause, left: transaction.undo() }.into()),
     }
 }
 
@@ -46,16 +46,16 @@ fn run_all(
     operations: &[Operation],
     deadline: Deadline,
     remaining: impl FnOnce(&mut Host) -> anyhow::Result<Vec<Operation>>,
-) -> Result<(), Cause> {
+) -> Result<(), Box<Cause>> {
     for operation in operations {
         if deadline.is_past() {
-            return Err(Cause::TooLate(operation.clone()));
+            return Err(Box::new(Cause::TooLate(operation.clone())));
         }
-        transaction.run(operation).map_err(|error| Cause::Kernel(operation.clone(), error))?;
+        transaction.run(operation).map_err(|error| Box::new(Cause::Kernel(operation.clone(), error)))?;
     }
     match remaining(transaction.executor()) {
         Ok(missing) if missing.is_empty() => Ok(()),
-        Ok(missing) => Err(Cause::NotSo(missing)),
-        Err(error) => Err(Cause::Unseen(format!("{error:#}"))),
+        Ok(missing) => Err(Box::new(Cause::NotSo(missing))),
+        Err(error) => Err(Box::new(Cause::Unseen(format!("{error:#}")))),
     }
 }

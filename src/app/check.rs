@@ -2,16 +2,18 @@
 
 use std::ffi::OsString;
 
-use super::failure::{Problems, Usage};
+use super::answer::Answer;
+use super::failure::{Problems, Usage, exit_code};
 use super::settings::Settings;
 use crate::config::{Guest, Mode, Network, OwnBridge, Problem, Store};
 use crate::model::{IfName, NetworkName};
 
-/// Reads all files, or those of the named networks, and tells how many are good.
+/// Reads all files, or those of the named networks, and tells every problem, a line each, of each file by itself and
+/// between files; or how many files are good.
 ///
 /// # Errors
-/// [`Problems`] with every problem found: of each file by itself, and between files.
-pub fn run(names: &[OsString]) -> anyhow::Result<String> {
+/// A name that is none, or a directory that cannot be listed.
+pub fn run(names: &[OsString]) -> anyhow::Result<Answer> {
     let store = Settings::load()?.store;
     let mut found = Found::default();
     if names.is_empty() {
@@ -25,14 +27,12 @@ pub fn run(names: &[OsString]) -> anyhow::Result<String> {
     found.compare_networks();
     found.compare_guests(&store);
     if found.problems.is_empty() {
-        Ok(format!(
-            "{} and {}: all good\n",
-            count(found.networks.len(), "network"),
-            count(found.guests.len(), "guest file")
-        ))
-    } else {
-        Err(Problems(found.problems).into())
+        let networks = count(found.networks.len(), "network");
+        let guests = count(found.guests.len(), "guest file");
+        return Ok(Answer::good(format!("{networks} and {guests}: all good\n")));
     }
+    let text = found.problems.iter().map(|problem| format!("{problem}\n")).collect();
+    Ok(Answer { text, exit_code: exit_code(&Problems(found.problems).into()) })
 }
 
 fn count(number: usize, noun: &str) -> String {

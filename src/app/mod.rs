@@ -1,6 +1,7 @@
 //! One file per verb: load, observe, plan, apply.
 #![forbid(unsafe_code)]
 
+mod answer;
 mod change;
 pub mod check;
 mod deadline;
@@ -14,4 +15,5 @@ pub mod plan;
 mod select;
 mod settings;
 
+pub use answer::Answer;
 pub use failure::exit_code;

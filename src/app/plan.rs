@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
+use super::answer::Answer;
 use super::failure::Usage;
 use super::ifup::plan_attach;
 use super::select::select;
@@ -17,14 +18,15 @@ use crate::plan::Plan;
 ///
 /// # Errors
 /// What the hook itself would fail with.
-pub fn run(tap: &std::ffi::OsStr, as_json: bool) -> anyhow::Result<String> {
+pub fn run(tap: &std::ffi::OsStr, as_json: bool) -> anyhow::Result<Answer> {
     let tap = IfName::from_bytes(tap.as_encoded_bytes()).map_err(|invalid| Usage(invalid.to_string()))?;
     let settings = Settings::load()?;
     let mut host = Host::open()?;
     let planned = select(&settings.store, &mut host, &tap, None)
         .and_then(|(network, guest)| Ok((plan_attach(&mut host, &tap, &network, guest.as_ref())?, network)));
     let (plan, network) = planned.map_err(|error| error.context(tap.clone()))?;
-    Ok(if as_json { format!("{:#}\n", to_json(&tap, &network, &plan)) } else { to_text(&tap, &network, &plan) })
+    let text = if as_json { format!("{:#}\n", to_json(&tap, &network, &plan)) } else { to_text(&tap, &network, &plan) };
+    Ok(Answer::good(text))
 }
 
 fn to_text(tap: &IfName, network: &Network, plan: &Plan) -> String {

@@ -54,19 +54,19 @@ fn main() -> ExitCode {
         Verb::Check { networks } => app::check::run(&networks),
         Verb::Plan { tap, json } => app::plan::run(&tap, json),
     };
-    let (text, code) = match result {
-        Ok(text) => (text, ExitCode::SUCCESS),
+    let answer = match result {
+        Ok(answer) => answer,
         Err(error) => {
             let _ = writeln!(io::stderr(), "vnet: {error:#}");
-            return ExitCode::from(app::exit_code(&error));
+            return app::exit_code(&error).into();
         }
     };
-    match io::stdout().write_all(text.as_bytes()) {
+    match io::stdout().write_all(answer.text.as_bytes()) {
         // A reader that has seen enough, such as head, is no failure.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let _ = writeln!(io::stderr(), "vnet: cannot write: {error}");
             ExitCode::FAILURE
         }
-        _ => code,
+        _ => answer.exit_code.into(),
     }
 }

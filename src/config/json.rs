@@ -59,7 +59,7 @@ pub(super) fn line_of(text: &str, key: &str) -> usize {
 
 /// The path of the key that an error at an offset is about.
 fn key_at(text: &str, offset: usize, said: &str) -> String {
-    let holder = places(text).into_iter().filter(|place| place.start <= offset && offset <= place.end).last();
+    let holder = places(text).into_iter().rfind(|place| place.start <= offset && offset <= place.end);
     let holder = holder.map_or_else(String::new, |place| place.key);
     // These come before the key's value is read, and name the key themselves.
     let named = ["unknown field `", "duplicate field `"].iter().find_map(|start| said.strip_prefix(start));

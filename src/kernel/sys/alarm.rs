@@ -44,6 +44,6 @@ fn set(first: Duration, then: Duration) -> Result<(), Errno> {
 fn timeval(time: Duration) -> libc::timeval {
     libc::timeval {
         tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_usec: libc::suseconds_t::from(time.subsec_micros().cast_signed()),
+        tv_usec: libc::suseconds_t::from(time.subsec_micros()),
     }
 }

@@ -19,16 +19,10 @@ pub enum NetlinkOption {
 /// Turns an option on.
 pub fn enable(socket: &OwnedFd, option: NetlinkOption) -> Result<(), Errno> {
     const ON: libc::c_int = 1;
+    const SIZE: libc::socklen_t = 4;
     let value: *const libc::c_int = &ON;
     // SAFETY: the value is a c_int that outlives the call, and the length is its own.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_NETLINK,
-            option as libc::c_int,
-            value.cast(),
-            size_of_val(&ON) as libc::socklen_t,
-        )
-    };
+    let result =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_NETLINK, option as libc::c_int, value.cast(), SIZE) };
     Errno::result(result).map(drop)
 }
