@@ -6,12 +6,12 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::Instant;
+use std::time::Duration;
 
 use super::failure::{Usage, exit_code};
 use super::log::Log;
 use super::{ifdown, ifup};
-use crate::kernel::sys::process;
+use crate::kernel::sys::clock;
 use crate::model::{IfName, NetworkName};
 
 /// One run of the hook.
@@ -21,8 +21,8 @@ pub(super) struct Call {
     pub(super) tap: IfName,
     /// The network that the hook's own name asks for: `lab` when it was run as `vnet-ifup-lab`.
     pub(super) suffix: Option<NetworkName>,
-    /// When it began.
-    pub(super) started: Instant,
+    /// When it began, as [`clock::now`] tells it.
+    pub(super) started: Duration,
 }
 
 /// What there is to say after a run that went well.
@@ -51,10 +51,8 @@ impl Direction {
 }
 
 /// Runs the hook with the process's arguments, and tells its exit code.
-pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
-    let started = Instant::now();
-    process::reset_inherited();
-    let arguments: Vec<_> = arguments.take(3).collect();
+pub fn run(arguments: Vec<OsString>) -> u8 {
+    let started = clock::now();
     let own_name = arguments.first().map(OsString::as_os_str).unwrap_or_default();
     let (direction, suffix) = direction(own_name);
     let log = Log(direction.program());
@@ -67,7 +65,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> u8 {
     });
     match result {
         Ok((report, tap)) => {
-            let line = format!("{tap}: {}; {} us", report.text, started.elapsed().as_micros());
+            let line = format!("{tap}: {}; {} us", report.text, (clock::now() - started).as_micros());
             if report.warning {
                 log.warn(&line)
             } else {
@@ -100,7 +98,7 @@ fn call(
     direction: Direction,
     suffix: Option<&OsStr>,
     arguments: &[OsString],
-    started: Instant,
+    started: Duration,
 ) -> anyhow::Result<Call> {
     let program = direction.program();
     let [tap] = arguments else {

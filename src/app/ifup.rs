@@ -7,41 +7,39 @@ use super::change::carry_out;
 use super::deadline::Deadline;
 use super::failure::{NoPrivilege, Refused};
 use super::hook::{Call, Report};
-use super::observe::observe;
+use super::observe::{observe, observe_again};
 use super::select::select;
 use super::settings::Settings;
 use crate::config::{Guest, Network};
 use crate::kernel::Host;
 use crate::kernel::sys::capability;
 use crate::kernel::sys::lock::{self, Lock};
-use crate::model::{IfName, NetworkName};
+use crate::model::{IfName, NetworkName, Snapshot};
 use crate::plan::{self, Plan};
 
 pub(super) fn run(call: &Call) -> anyhow::Result<Report> {
-    if !capability::has_net_admin() {
-        return Err(NoPrivilege.into());
-    }
     let deadline = Deadline::of_run(call.started);
     let settings = Settings::load()?;
     let mut host = Host::open()?;
     let (network, guest) = select(&settings.store, &mut host, &call.tap, call.suffix.as_ref())?;
     let _lock = lock_network(&settings.run_dir, &network.name, deadline)?;
-    let plan = plan_attach(&mut host, &call.tap, &network, guest.as_ref())?;
+    let snapshot = observe(&mut host, &call.tap, &network)?;
+    let plan = plan_attach(&call.tap, &network, guest.as_ref(), &snapshot)?;
     carry_out(&mut host, &plan.operations, deadline, |host| {
-        Ok(plan_attach(host, &call.tap, &network, guest.as_ref())?.operations)
+        let after = observe_again(host, &call.tap, &network, snapshot, &plan)?;
+        Ok(plan_attach(&call.tap, &network, guest.as_ref(), &after)?.operations)
     })?;
     Ok(Report { text: told(&network, &plan), warning: !plan.notes.is_empty() })
 }
 
-/// Observes and plans; shared with `vnet plan`, so that both say the same.
+/// Plans; shared with `vnet plan`, so that both say the same.
 pub(super) fn plan_attach(
-    host: &mut Host,
     tap: &IfName,
     network: &Network,
     guest: Option<&Guest>,
+    snapshot: &Snapshot,
 ) -> anyhow::Result<Plan> {
-    let snapshot = observe(host, tap, network)?;
-    plan::attach(tap, network, guest, &snapshot).map_err(|refusal| {
+    plan::attach(tap, network, guest, snapshot).map_err(|refusal| {
         let configured = refusal.key().and_then(|key| network.place(key));
         Refused { refusal, configured }.into()
     })
@@ -60,7 +58,11 @@ fn lock_failed(error: io::Error, run_dir: &Path, name: &NetworkName) -> anyhow::
             let time = Deadline::TIME.as_secs();
             anyhow::anyhow!("{what}: another run has held it for {time} s; see which with: fuser {}", path.display())
         }
-        _ => anyhow::Error::new(error).context(what),
+        io::ErrorKind::PermissionDenied if !capability::has_net_admin() => NoPrivilege.into(),
+        io::ErrorKind::ReadOnlyFilesystem => {
+            anyhow::anyhow!("{what}: {error}; mount {} writable, for it holds what a reboot forgets", run_dir.display())
+        }
+        _ => anyhow::anyhow!("{what}: {error}; see that {} is root's and writable", run_dir.display()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use crate::kernel::sys::process;
 use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
 
 /// The name under which a program logs.
@@ -42,6 +43,7 @@ impl Log<'_> {
     }
 
     fn tell(self, text: &str) {
+        process::ignore_broken_pipes();
         // Where stderr is closed there is nobody left to tell.
         let _ = io::stderr().write_all(format!("{}: {text}\n", self.0).as_bytes());
     }

@@ -3,7 +3,7 @@
 use crate::config::Network;
 use crate::kernel::{self, Host};
 use crate::model::{IfName, Snapshot};
-use crate::plan;
+use crate::plan::{self, Plan};
 
 /// Where systemd and its like keep the machine's identity.
 const MACHINE_ID: &str = "/etc/machine-id";
@@ -21,4 +21,18 @@ pub fn observe(host: &mut Host, tap: &IfName, network: &Network) -> Result<Snaps
         None
     };
     Ok(Snapshot { tap, bridge, groundwork })
+}
+
+/// Looks again after a plan was carried out: at the tap, and at the bridge if the plan changed it.
+pub fn observe_again(
+    host: &mut Host,
+    tap: &IfName,
+    network: &Network,
+    before: Snapshot,
+    done: &Plan,
+) -> Result<Snapshot, kernel::Error> {
+    if done.operations.iter().any(|operation| operation.link == network.bridge) {
+        return observe(host, tap, network);
+    }
+    Ok(Snapshot { tap: host.link(tap)?, ..before })
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::failure::Usage;
 use super::ifup::plan_attach;
+use super::observe::observe;
 use super::select::select;
 use super::settings::Settings;
 use crate::config::Network;
@@ -22,8 +23,10 @@ pub fn run(tap: &std::ffi::OsStr, as_json: bool) -> anyhow::Result<Answer> {
     let tap = IfName::from_bytes(tap.as_encoded_bytes()).map_err(|invalid| Usage(invalid.to_string()))?;
     let settings = Settings::load()?;
     let mut host = Host::open()?;
-    let planned = select(&settings.store, &mut host, &tap, None)
-        .and_then(|(network, guest)| Ok((plan_attach(&mut host, &tap, &network, guest.as_ref())?, network)));
+    let planned = select(&settings.store, &mut host, &tap, None).and_then(|(network, guest)| {
+        let snapshot = observe(&mut host, &tap, &network)?;
+        Ok((plan_attach(&tap, &network, guest.as_ref(), &snapshot)?, network))
+    });
     let (plan, network) = planned.map_err(|error| error.context(tap.clone()))?;
     let text = if as_json { format!("{:#}\n", to_json(&tap, &network, &plan)) } else { to_text(&tap, &network, &plan) };
     Ok(Answer::good(text))

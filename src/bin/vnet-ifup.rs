@@ -1,8 +1,5 @@
 //! QEMU's `script=`, and as the link `vnet-ifdown` its `downscript=`.
+#![no_main]
 #![forbid(unsafe_code)]
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    vnet::app::hook::run(std::env::args_os()).into()
-}
+vnet::entry!(vnet::app::hook::run);

@@ -1,9 +1,13 @@
 //! Opens a file of the administrator's once, and judges it on the open file, never on its path.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::Mode;
 
 use super::problem::Problem;
 use super::store::Owner;
@@ -13,27 +17,31 @@ const MOST: u64 = 64 * 1024;
 
 /// The file's text; `None` if there is no such file.
 pub(super) fn read(path: &Path, owner: Owner) -> Result<Option<String>, Problem> {
+    let problem = |what: String| Err(Problem::of_file(path, what));
     // Without O_NONBLOCK a FIFO would hold us until somebody writes to it.
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
-            return Err(Problem::of_file(path, "is a symbolic link; put the file itself here"));
-        }
-        Err(error) => return Err(Problem::of_file(path, format!("cannot be opened: {error}"))),
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = match openat(AT_FDCWD, path, flags, Mode::empty()) {
+        Ok(descriptor) => File::from(descriptor),
+        Err(Errno::ENOENT) => return Ok(None),
+        Err(Errno::ELOOP) => return problem("is a symbolic link; put the file itself here".to_owned()),
+        Err(errno) => return problem(format!("cannot be opened: {}", io::Error::from(errno))),
     };
-    let size = judge(&file, owner).map_err(|what| Problem::of_file(path, what))?;
-    let mut text = String::with_capacity(size + 1);
-    match file.take(MOST + 1).read_to_string(&mut text) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            Err(Problem::of_file(path, "holds bytes that are not UTF-8; JSON is UTF-8 text"))
-        }
-        Err(error) => Err(Problem::of_file(path, format!("cannot be read: {error}"))),
-        // It grew after it was judged.
-        Ok(_) if text.len() as u64 > MOST => Err(Problem::of_file(path, too_large(text.len() as u64))),
-        Ok(_) => Ok(Some(text)),
+    match judge(&file, owner).and_then(|size| contents(file, size)) {
+        Ok(text) => Ok(Some(text)),
+        Err(what) => problem(what),
     }
+}
+
+/// The text of a file that was of this size.
+fn contents(mut file: File, size: usize) -> Result<String, String> {
+    // One byte more, so that a single read tells whether that was all.
+    let mut bytes = vec![0; size + 1];
+    match file.read(&mut bytes) {
+        Ok(length) if length <= size => bytes.truncate(length),
+        Ok(_) => return Err("grew while it was read; try again".to_owned()),
+        Err(error) => return Err(format!("cannot be read: {error}")),
+    }
+    String::from_utf8(bytes).map_err(|_| "holds bytes that are not UTF-8; JSON is UTF-8 text".to_owned())
 }
 
 /// The size of an open file, in bytes, or what is wrong with it.

@@ -26,6 +26,11 @@ impl Error {
         Self { request: request.into(), errno, sentence: None, offset: None, answer_lost: false }
     }
 
+    /// An error of the standard library's.
+    pub fn of_io(request: impl Into<String>, error: &std::io::Error) -> Self {
+        Self::new(request, Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
+    }
+
     /// An error that leaves open whether the request was carried out.
     pub fn lost(request: impl Into<String>, errno: Errno) -> Self {
         Self { answer_lost: true, ..Self::new(request, errno) }

@@ -89,3 +89,7 @@ fn ip_read(family: u8, bytes: &[u8]) -> Option<IpAddr> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "address_tests.rs"]
+mod tests;

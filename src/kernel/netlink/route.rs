@@ -73,3 +73,7 @@ fn route_read(message: &Message<'_>) -> Result<Option<(u32, u32)>, Error> {
     }
     Ok(link.map(|link| (metric, link)))
 }
+
+#[cfg(test)]
+#[path = "route_tests.rs"]
+mod tests;

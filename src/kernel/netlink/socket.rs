@@ -14,9 +14,12 @@ use nix::sys::socket::{
 use super::wire::{Attributes, Malformed, Message, Request, attributes, messages, u32_at};
 use crate::kernel::error::Error;
 use crate::kernel::sys::netlink_option::{self, NetlinkOption};
+use crate::kernel::sys::process;
 
-/// What the kernel recommends for dumps, and more than any single answer has.
-const BUFFER: usize = 32 * 1024;
+/// What a link's answer takes, with room to spare.
+const BUFFER: usize = 2 * 1024;
+/// What the kernel recommends for dumps, and more than any single answer takes.
+const LARGE_BUFFER: usize = 32 * 1024;
 /// How often a dump is begun anew because the kernel's tables changed under it.
 const DUMP_TRIES: usize = 16;
 /// How many datagrams that are no answer to us are passed over before something must be wrong.
@@ -66,6 +69,7 @@ impl Socket {
     pub fn open_route() -> Result<Self, Error> {
         let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)
             .map_err(|errno| Error::new("opening a netlink socket", errno))?;
+        let fd = process::above_standard(fd).map_err(|error| Error::of_io("moving a netlink socket", &error))?;
         for option in [NetlinkOption::CapAck, NetlinkOption::ExtAck, NetlinkOption::StrictCheck] {
             netlink_option::enable(&fd, option).map_err(|errno| Error::new(format!("netlink's {option:?}"), errno))?;
         }
@@ -85,12 +89,21 @@ impl Socket {
         request: Request,
         mut read: impl FnMut(&Message<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let sequence = self.send(request, 0)?;
         let mut object = None;
-        self.receive(sequence, |message| {
+        let mut read = |message: &Message<'_>| {
             object = Some(read(message)?);
             Ok(Next::Enough)
-        })?;
+        };
+        let sequence = self.send(request.clone(), 0)?;
+        match self.receive(sequence, &mut read) {
+            // Cut short: a link with many alternative names says more than most.
+            Err(error) if error.errno == Errno::EMSGSIZE && self.buffer.len() < LARGE_BUFFER => {
+                self.buffer.resize(LARGE_BUFFER, 0);
+                let sequence = self.send(request, 0)?;
+                self.receive(sequence, &mut read)?;
+            }
+            result => drop(result?),
+        }
         object.ok_or_else(|| Error::new("a netlink request without an answer", Errno::ENODATA))
     }
 
@@ -100,6 +113,7 @@ impl Socket {
         request: impl Fn() -> Request,
         mut read: impl FnMut(&mut T, &Message<'_>) -> Result<Next, Error>,
     ) -> Result<T, Error> {
+        self.buffer.resize(LARGE_BUFFER, 0);
         for _ in 0..DUMP_TRIES {
             let mut list = T::default();
             let sequence = self.send(request(), NLM_F_DUMP)?;

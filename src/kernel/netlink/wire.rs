@@ -28,7 +28,7 @@ impl fmt::Display for Malformed {
 impl std::error::Error for Malformed {}
 
 /// A request in the making. It keeps its first error until [`Request::finish`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Request {
     bytes: Vec<u8>,
     error: Option<Malformed>,

@@ -18,6 +18,8 @@ extern "C" fn interrupt(_: libc::c_int) {}
 impl Alarm {
     /// Starts the timer.
     pub fn after(time: Duration) -> Result<Self, Errno> {
+        // QEMU starts its children with SIGALRM blocked.
+        SigSet::from(Signal::SIGALRM).thread_unblock()?;
         // Without SA_RESTART, so that the call is interrupted for good.
         let action = SigAction::new(SigHandler::Handler(interrupt), SaFlags::empty(), SigSet::empty());
         // SAFETY: the handler does nothing, which is safe at any moment.
@@ -42,8 +44,5 @@ fn set(first: Duration, then: Duration) -> Result<(), Errno> {
 }
 
 fn timeval(time: Duration) -> libc::timeval {
-    libc::timeval {
-        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_usec: libc::suseconds_t::from(time.subsec_micros()),
-    }
+    libc::timeval { tv_sec: time.as_secs().try_into().unwrap_or_default(), tv_usec: time.subsec_micros().into() }
 }

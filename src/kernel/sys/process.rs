@@ -1,13 +1,40 @@
-//! What a process inherits and should not keep.
-#![forbid(unsafe_code)]
+//! What a process inherits and should not keep. Each is mended where it matters, for a call that is not made costs
+//! nothing: the signal mask with the [`super::alarm`], the umask where a directory is made.
+#![allow(unsafe_code)]
 
-use nix::sys::signal::SigSet;
-use nix::sys::stat::{Mode, umask};
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 
-/// Undoes what QEMU leaves its children: blocked signals (an alarm would never come), and with `-daemonize` a umask
-/// that closes /run/vnet to those who may look.
-pub fn reset_inherited() {
-    // Neither can fail: an empty set is a valid mask, and umask has no errors.
-    let _ = SigSet::empty().thread_set_mask();
-    umask(Mode::S_IWGRP | Mode::S_IWOTH);
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::signal::{SigHandler, Signal, signal};
+
+/// The program's first descriptor, moved above standard input, output and error if these were closed, which are then
+/// /dev/null: else what is written to standard error would go where the first descriptor leads.
+///
+/// # Errors
+/// Those of opening /dev/null.
+pub fn above_standard(first: OwnedFd) -> io::Result<OwnedFd> {
+    const LAST_STANDARD: i32 = libc::STDERR_FILENO;
+    // The kernel gives the lowest free number: one above means that those below are open.
+    if first.as_raw_fd() > LAST_STANDARD {
+        return Ok(first);
+    }
+    let number = fcntl(&first, FcntlArg::F_DUPFD_CLOEXEC(LAST_STANDARD + 1))?;
+    // SAFETY: the kernel just gave this number to a new descriptor, which nobody else owns.
+    let moved = unsafe { OwnedFd::from_raw_fd(number) };
+    drop(first);
+    loop {
+        let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        if null.as_raw_fd() > LAST_STANDARD {
+            return Ok(moved);
+        }
+        let _ = null.into_raw_fd();
+    }
+}
+
+/// Makes a write to a pipe that nobody reads an error, not the process's end.
+pub fn ignore_broken_pipes() {
+    // SAFETY: ignoring a signal runs no code of ours.
+    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
 }

@@ -3,8 +3,6 @@
 
 use std::{fs, io};
 
-use nix::errno::Errno;
-
 use crate::kernel::error::Error;
 use crate::model::Sysctl;
 
@@ -30,5 +28,5 @@ fn path(sysctl: Sysctl, link: &str) -> String {
 }
 
 fn failed(verb: &str, path: &str, error: &io::Error) -> Error {
-    Error::new(format!("{verb} {path}"), Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
+    Error::of_io(format!("{verb} {path}"), error)
 }

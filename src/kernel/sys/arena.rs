@@ -1,0 +1,119 @@
+//! Memory for a program that ends in a millisecond.
+//!
+//! A general allocator asks the kernel for pages here and there and gives them back; each page costs the hook more
+//! than all it does with what is on it. Here memory is taken from one place, next to the program's own variables,
+//! and given back when the process ends. What does not fit comes from the general allocator.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// More than a run with the largest files takes, and none of it costs anything until it is used.
+const SIZE: usize = 512 * 1024;
+
+/// The allocator.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Arena {
+    /// In front, so that it shares a page with the first bytes that are taken.
+    used: AtomicUsize,
+    space: UnsafeCell<[u8; SIZE]>,
+}
+
+// SAFETY: each byte of the space is handed out to one owner at a time, and the count of used ones is atomic.
+unsafe impl Sync for Arena {}
+
+impl Arena {
+    /// An arena of which nothing is used.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { space: UnsafeCell::new([0; SIZE]), used: AtomicUsize::new(0) }
+    }
+
+    fn start(&self) -> *mut u8 {
+        self.space.get().cast()
+    }
+
+    /// Takes the next free bytes; `None` if there are too few.
+    fn take(&self, layout: Layout) -> Option<*mut u8> {
+        let base = self.start().addr();
+        let mut place = 0;
+        let next = |used: usize| {
+            place = (base + used).checked_next_multiple_of(layout.align())? - base;
+            place.checked_add(layout.size()).filter(|end| *end <= SIZE)
+        };
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
+        Some(self.start().wrapping_add(place))
+    }
+
+    /// Gives back what was taken last; what was taken before stays taken.
+    fn give_back(&self, place: usize, size: usize) {
+        let _ = self.used.compare_exchange(place + size, place, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Where in the arena a pointer points to, if it does.
+    fn place(&self, pointer: *mut u8) -> Option<usize> {
+        pointer.addr().checked_sub(self.start().addr()).filter(|place| *place < SIZE)
+    }
+}
+
+impl Default for Arena {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// SAFETY: `take` hands out bytes that lie in the space, are aligned, and are nobody else's until they are given back;
+// all other pointers are the general allocator's.
+unsafe impl GlobalAlloc for Arena {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match self.take(layout) {
+            Some(pointer) => pointer,
+            // SAFETY: the caller's promises are passed on.
+            None => unsafe { System.alloc(layout) },
+        }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        match self.place(pointer) {
+            Some(place) => self.give_back(place, layout.size()),
+            // SAFETY: what is not in the arena came from the general allocator, and the caller's promises are passed on.
+            None => unsafe { System.dealloc(pointer, layout) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_aligned_and_nobody_elses() {
+        let arena = Box::new(Arena::new());
+        let layout = |size, align| Layout::from_size_align(size, align).unwrap_or_else(|error| panic!("{error}"));
+        let pieces = [layout(3, 1), layout(8, 8), layout(1, 1), layout(4096, 4096), layout(16, 16)];
+        let places: Vec<_> = pieces.iter().map(|piece| arena.take(*piece).map(|p| (p.addr(), *piece))).collect();
+        let mut end = 0;
+        for (address, piece) in places.into_iter().flatten() {
+            assert!(address >= end && address % piece.align() == 0, "{address:x} {piece:?}");
+            end = address + piece.size();
+        }
+        assert!(arena.take(layout(SIZE, 1)).is_none());
+        assert!(arena.take(layout(usize::MAX / 4, 1)).is_none());
+    }
+
+    #[test]
+    fn what_was_taken_last_can_be_taken_again() {
+        let arena = Box::new(Arena::new());
+        let layout = Layout::new::<[u8; 100]>();
+        let first = arena.take(layout).unwrap_or(std::ptr::null_mut());
+        let second = arena.take(layout).unwrap_or(std::ptr::null_mut());
+        arena.give_back(arena.place(first).unwrap_or_default(), 100);
+        assert_ne!(arena.take(layout), Some(first), "it is not the last");
+        let third = arena.take(layout).unwrap_or(std::ptr::null_mut());
+        arena.give_back(arena.place(third).unwrap_or_default(), 100);
+        assert_eq!(arena.take(layout), Some(third));
+        assert_ne!(second, third);
+    }
+}
