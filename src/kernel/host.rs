@@ -56,13 +56,12 @@ impl Host {
             Some(link) => address::addresses_of(&mut self.socket, link.index)?,
             None => Vec::new(),
         };
-        // A link that is yet to be made starts with the values of the pseudo-link `default`.
-        let directory = bridge.map_or("default", |link| link.name.as_str());
         let mut sysctls = Vec::new();
         for sysctl in Sysctl::ALL {
-            if let Some(value) = sysctl::read(sysctl, directory)? {
-                sysctls.push((sysctl, value));
-            }
+            let own = bridge.map_or(Ok(None), |link| sysctl::read(sysctl, link.name.as_str()))?;
+            // A link that is yet to be made, or to get the MTU that carries IPv6, starts with these values.
+            let value = own.map_or_else(|| sysctl::read(sysctl, "default"), |value| Ok(Some(value)))?;
+            sysctls.extend(value.map(|value| (sysctl, value)));
         }
         Ok(Groundwork { derived_mac: Mac::derived(machine_id, name.as_str()), addresses, sysctls })
     }

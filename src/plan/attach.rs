@@ -1,10 +1,12 @@
 //! A tap joins its network.
 
+use super::addr_gen::around_mtu;
 use super::{Plan, Refusal, bridge};
 use crate::config::{Guest, Mode, Network};
 use crate::model::{AddrGen, Change, Former, IfName, Kind, Link, Mark, Mtu, Setting, Snapshot};
 
-/// What makes the tap of this name a port of the network's bridge, and before that makes the bridge, where it is ours and absent.
+/// What makes the tap of this name a port of the network's bridge, and before that makes the bridge, where it is ours
+/// and absent.
 ///
 /// # Errors
 /// Why nothing should be changed: the tap or the bridge is missing, is of the wrong kind or is another's.
@@ -18,7 +20,11 @@ pub fn attach(name: &IfName, network: &Network, guest: Option<&Guest>, snapshot:
     let mtu = bridge::prepare(&mut plan, network, snapshot)?;
     let (least, most) = tap.mtu_range;
     if mtu != tap.mtu && (mtu < least || (most != 0 && mtu > most)) {
-        return Err(Refusal::Mtu { wanted: mtu, range: tap.mtu_range });
+        let range = tap.mtu_range;
+        return Err(match network.mode {
+            Mode::Bridged => Refusal::BridgeMtu { wanted: mtu, range },
+            Mode::Isolated(_) | Mode::HostOnly(_) => Refusal::Mtu { wanted: mtu, range },
+        });
     }
     port(&mut plan, network, guest, tap, mtu);
     Ok(plan)
@@ -52,11 +58,12 @@ fn admit(tap: &Link, network: &Network) -> Result<(), Refusal> {
 /// Marks the tap, gives it what a port needs, attaches it and sets it up.
 fn port(plan: &mut Plan, network: &Network, guest: Option<&Guest>, tap: &Link, mtu: u32) {
     let name = &tap.name;
-    let addr_gen = addr_gen(tap, mtu);
-    // A tap that is up has its IPv6 address already; going down takes it away.
-    let starts_up = tap.up && addr_gen.is_none_or(|mode| mode == AddrGen::None);
-    plan.set_up(name, tap.up, starts_up);
     plan.change(name, Setting::Alias(Change::new(tap.alias.clone(), Some(mark(network, tap).to_string()))));
+    // A tap that is up has its IPv6 address already; going down takes it away.
+    let starts_up = tap.up && (mtu < Mtu::IPV6_MIN || tap.addr_gen.is_none_or(|mode| mode == AddrGen::None));
+    plan.set_up(name, tap.up, starts_up);
+    let (before, after) = around_mtu(tap, mtu, Some(AddrGen::None));
+    before.into_iter().for_each(|setting| plan.change(name, setting));
     plan.change(name, Setting::Mtu(Change::new(tap.mtu, mtu)));
     let mac = match guest.and_then(Guest::wanted_tap_mac) {
         Some(mac) => mac,
@@ -65,22 +72,10 @@ fn port(plan: &mut Plan, network: &Network, guest: Option<&Guest>, tap: &Link, m
         None => tap.mac,
     };
     plan.change(name, Setting::Mac(Change::new(tap.mac, mac)));
-    if let Some(mode) = addr_gen {
-        plan.change(name, Setting::AddrGen(Change::new(mode, AddrGen::None)));
-    }
+    after.into_iter().for_each(|setting| plan.change(name, setting));
     let master = tap.master.as_ref().map(|master| master.name.clone());
     plan.change(name, Setting::Master(Change::new(master, Some(network.bridge.clone()))));
     plan.set_up(name, starts_up, true);
-}
-
-/// How the tap will make its IPv6 address once it has the MTU: the kernel takes IPv6 from a link that cannot carry
-/// it, and gives it back with its defaults.
-fn addr_gen(tap: &Link, mtu: u32) -> Option<AddrGen> {
-    match tap.addr_gen {
-        _ if mtu < Mtu::IPV6_MIN => None,
-        None if tap.mtu < Mtu::IPV6_MIN => Some(AddrGen::Eui64),
-        mode => mode,
-    }
 }
 
 /// The mark for the tap: one that outlives its guest also says what it was before, once.

@@ -2,7 +2,9 @@
 
 use super::{Plan, Refusal};
 use crate::config::{Mode, Network, OwnBridge};
-use crate::model::{BridgeOptions, Change, Groundwork, IfName, Kind, Link, Mark, NewBridge, Setting, Snapshot, Sysctl};
+use crate::model::{
+    BridgeOptions, Change, Groundwork, IfName, Kind, Link, Mark, Mtu, NewBridge, Setting, Snapshot, Sysctl,
+};
 
 /// Whether planning asks for more than the links: where a bridge of ours has yet to be made or finished.
 pub fn needs_groundwork(network: &Network, bridge: Option<&Link>) -> bool {
@@ -25,16 +27,25 @@ pub(super) fn prepare(plan: &mut Plan, network: &Network, snapshot: &Snapshot) -
         Mode::Isolated(own) | Mode::HostOnly(own) => own,
     };
     match &snapshot.bridge {
-        Some(bridge) if is_finished(network, bridge) => match bridge.kind {
-            Kind::Bridge(_) => {}
-            _ => return Err(Refusal::BridgeTaken(name.clone())),
-        },
+        Some(bridge) if is_finished(network, bridge) => return finished(plan, name, own, bridge),
         found => {
             let ground = snapshot.groundwork.as_ref().ok_or_else(|| Refusal::Unobserved(name.clone()))?;
             finish(plan, network, own, found.as_ref(), ground)?;
         }
     }
     Ok(own.mtu.get())
+}
+
+/// A bridge of ours that was finished: its guests may be at work, so it stays as it is.
+fn finished(plan: &mut Plan, name: &IfName, own: &OwnBridge, bridge: &Link) -> Result<u32, Refusal> {
+    let Kind::Bridge(_) = bridge.kind else { return Err(Refusal::BridgeTaken(name.clone())) };
+    if bridge.mtu != own.mtu.get() {
+        plan.notes.push(format!(
+            "{name} has the MTU {}, not the {} of its file; a bridge that is set down gets it with the next guest",
+            bridge.mtu, own.mtu
+        ));
+    }
+    Ok(bridge.mtu)
 }
 
 /// A bridge of the administrator's: it has to be there, and is taken as it is.
@@ -82,13 +93,13 @@ fn finish(
     plan.change(name, Setting::BridgeOptions(Change::new(options, BridgeOptions::OURS)));
     plan.change(name, Setting::Mac(Change::new(mac, ground.derived_mac)));
     plan.change(name, Setting::Mtu(Change::new(mtu, own.mtu.get())));
+    for address in ground.addresses.iter().filter(|address| !own.addresses.contains(address)) {
+        plan.change(name, Setting::Address(*address, Change::new(true, false)));
+    }
     for (sysctl, after) in sysctls(own) {
         if let Some((_, before)) = ground.sysctls.iter().find(|(known, _)| *known == sysctl) {
             plan.change(name, Setting::Sysctl(sysctl, Change::new(*before, after)));
         }
-    }
-    for address in ground.addresses.iter().filter(|address| !own.addresses.contains(address)) {
-        plan.change(name, Setting::Address(*address, Change::new(true, false)));
     }
     for address in &own.addresses {
         plan.change(name, Setting::Address(*address, Change::new(ground.addresses.contains(address), true)));
@@ -125,4 +136,6 @@ fn sysctls(own: &OwnBridge) -> impl Iterator<Item = (Sysctl, u32)> {
         (Sysctl::Forwarding, 0),
     ]
     .into_iter()
+    // The kernel has none of IPv6's settings for a link that cannot carry it.
+    .filter(|(sysctl, _)| own.mtu.get() >= Mtu::IPV6_MIN || sysctl.place().0 != "ipv6")
 }

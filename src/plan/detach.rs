@@ -1,6 +1,7 @@
 //! A tap leaves its network.
 
 use super::Plan;
+use super::addr_gen::around_mtu;
 use crate::model::{Change, Link, Mark, Setting};
 
 /// What undoes the attaching of a tap, as far as the kernel will not do it by itself.
@@ -20,11 +21,11 @@ pub fn detach(tap: Option<&Link>) -> Plan {
             plan.set_up(name, tap.up, false);
             plan.change(name, Setting::Master(Change::new(master, None)));
             if let Some(former) = former {
-                if let Some((now, then)) = tap.addr_gen.zip(former.addr_gen) {
-                    plan.change(name, Setting::AddrGen(Change::new(now, then)));
-                }
+                let (before, after) = around_mtu(tap, former.mtu, former.addr_gen);
+                before.into_iter().for_each(|setting| plan.change(name, setting));
                 plan.change(name, Setting::Mac(Change::new(tap.mac, former.mac)));
                 plan.change(name, Setting::Mtu(Change::new(tap.mtu, former.mtu)));
+                after.into_iter().for_each(|setting| plan.change(name, setting));
                 plan.set_up(name, false, former.up);
             }
             plan.change(name, Setting::Alias(Change::new(tap.alias.clone(), None)));

@@ -4,6 +4,7 @@
 //! last, so that no packet passes before all is in place, and so that a bridge of ours that is up is a finished one.
 #![forbid(unsafe_code)]
 
+mod addr_gen;
 mod attach;
 mod bridge;
 mod detach;

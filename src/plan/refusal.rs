@@ -30,6 +30,13 @@ pub enum Refusal {
         /// The least and the most that the tap takes.
         range: (u32, u32),
     },
+    /// The tap cannot have the MTU of the administrator's bridge.
+    BridgeMtu {
+        /// What the bridge has, in bytes.
+        wanted: u32,
+        /// The least and the most that the tap takes.
+        range: (u32, u32),
+    },
     /// The administrator's bridge does not exist.
     NoSuchBridge(IfName),
     /// The link that the tap should join is no bridge.
@@ -77,6 +84,9 @@ impl Refusal {
             Self::Mtu { wanted, range: (least, most) } => {
                 format!("it cannot have the network's MTU of {wanted} bytes, but {least} to {most}")
             }
+            Self::BridgeMtu { wanted, range: (least, most) } => {
+                format!("it cannot have the bridge's MTU of {wanted} bytes, but {least} to {most}")
+            }
             Self::NoSuchBridge(bridge) => format!("cannot join {bridge}: no such bridge"),
             Self::NotABridge(bridge, kind) => format!("cannot join {bridge}: it is {}, no bridge", described(kind)),
             Self::BridgeTaken(bridge) => {
@@ -100,6 +110,7 @@ impl Refusal {
             Self::InAnother(_) => "take it out first: ip link set NAME nomaster",
             Self::IsItsOwnBridge => "rename one of them",
             Self::Mtu { .. } => "change mtu in the network's file",
+            Self::BridgeMtu { .. } => "change the MTU of the bridge",
             Self::NoSuchBridge(_) => "make the bridge, or name one that is there",
             Self::NotABridge(..) => "name a bridge",
             Self::BridgeTaken(_) => "choose another name for bridge, or mode \"bridged\" to join it as it is",

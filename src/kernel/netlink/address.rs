@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use nix::errno::Errno;
+
 use super::socket::{Next, Socket, malformed};
 use super::wire::{Message, Request, u32_at};
 use crate::kernel::error::Error;
@@ -28,9 +30,12 @@ pub fn address_add(socket: &mut Socket, index: u32, address: &Address) -> Result
         .map_err(|error| error.of(format!("RTM_NEWADDR of {address}")))
 }
 
-/// Takes an address from a link.
+/// Takes an address from a link. One that went by itself, as IPv6's do when the link goes down, is taken already.
 pub fn address_delete(socket: &mut Socket, index: u32, address: &Address) -> Result<(), Error> {
-    change(socket, RTM_DELADDR, 0, index, address).map_err(|error| error.of(format!("RTM_DELADDR of {address}")))
+    match change(socket, RTM_DELADDR, 0, index, address) {
+        Err(error) if error.errno == Errno::EADDRNOTAVAIL => Ok(()),
+        result => result.map_err(|error| error.of(format!("RTM_DELADDR of {address}"))),
+    }
 }
 
 /// The host's addresses on a link, without link-local ones.

@@ -8,6 +8,7 @@ use crate::kernel::error::Error;
 
 // linux/rtnetlink.h
 const RTM_GETROUTE: u16 = 26;
+const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_PRIORITY: u16 = 6;
 const RTA_MULTIPATH: u16 = 9;
@@ -19,7 +20,7 @@ const AF_INET6: u8 = 10;
 
 /// The index of the link that carries the host's default route, of IPv4 or else of IPv6, with the lowest metric.
 ///
-/// Opens a socket of its own: the kernel lists the default routes first, and the rest, which may be a million, is
+/// Opens a socket of its own: the kernel lists IPv4's default routes first, and the rest, which may be a million, is
 /// left unread.
 pub fn default_route_link() -> Result<Option<u32>, Error> {
     Ok(match default_route(AF_INET)? {
@@ -35,7 +36,7 @@ fn default_route(family: u8) -> Result<Option<u32>, Error> {
     };
     let read = |best: &mut Option<(u32, u32)>, message: &Message<'_>| {
         let Some((metric, index)) = route_read(message)? else {
-            return Ok(if is_default(message)? { Next::More } else { Next::Enough });
+            return Ok(if default_may_follow(message)? { Next::More } else { Next::Enough });
         };
         if best.is_none_or(|(least, _)| metric < least) {
             *best = Some((metric, index));
@@ -49,9 +50,17 @@ fn default_route(family: u8) -> Result<Option<u32>, Error> {
     }
 }
 
-fn is_default(message: &Message<'_>) -> Result<bool, Error> {
-    let ([_, prefix, ..], _) = message.split::<12>().map_err(malformed)?;
-    Ok(*prefix == 0)
+/// Whether a default route may still follow. The kernel lists IPv4's in the order of their destinations, and of
+/// 0.0.0.0 the longest prefix first (0.0.0.0/1 is what a VPN sets); of IPv6's the default route comes last.
+fn default_may_follow(message: &Message<'_>) -> Result<bool, Error> {
+    let ([family, ..], attributes) = message.split::<12>().map_err(malformed)?;
+    for attribute in attributes {
+        let attribute = attribute.map_err(malformed)?;
+        if attribute.kind == RTA_DST {
+            return Ok(*family == AF_INET6 || attribute.payload.iter().all(|byte| *byte == 0));
+        }
+    }
+    Ok(true)
 }
 
 /// The metric of a default route and the index of its link, or of its first link where it has several.

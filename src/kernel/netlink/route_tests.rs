@@ -53,7 +53,7 @@ fn nothing_is_missed_where_reading_stops() {
     let missed = |name: &str| -> Vec<_> {
         let bytes = Socket::recorded(name);
         let routes = messages(&bytes).map(Result::unwrap).filter(|message| message.kind == RTM_NEWROUTE);
-        let unread = routes.skip_while(|message| is_default(message).unwrap());
+        let unread = routes.skip_while(|message| default_may_follow(message).unwrap());
         unread.filter_map(|message| route_read(&message).unwrap()).collect()
     };
     let names = ["routes-v4", "routes-multipath", "routes-halves", "routes-v6", "routes-v6-multipath"];

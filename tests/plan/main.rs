@@ -1,0 +1,64 @@
+//! Golden cases of the pure planner, one directory each below `cases/`: data only, and every file is named here.
+//!
+//! The network is always called `lab` and the tap that was asked for `lab-a`. A case in which a tap joins has
+//! - `network.json` and perhaps `guest.json`: the configuration, as an administrator writes it;
+//! - `snapshot.json`: what the kernel has (see [`snapshot`]);
+//! - `plan.txt`, one operation a line and then the notes as `note: …`, and `undo.txt`, what undoes the whole plan; or
+//! - `refusal.txt`: why nothing is to be changed.
+//!
+//! A case in which a tap leaves has `snapshot.json`, and `detach.txt` and `undo.txt` in place of the plan.
+//!
+//! A new case is a new directory. Beyond what its files say, each plan is carried out on plain values (see [`host`]),
+//! whole and cut short at every step, so that what holds for one plan is known to hold for all.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod case;
+mod host;
+mod properties;
+mod snapshot;
+
+use case::{Case, NOTHING};
+
+#[test]
+fn every_case_is_planned_as_its_files_say() {
+    let cases = Case::all();
+    let problems: Vec<String> = cases.iter().flat_map(mismatches).collect();
+    assert!(problems.is_empty(), "{} mismatches in {} cases:\n\n{}", problems.len(), cases.len(), problems.join("\n"));
+}
+
+/// The expectations of a case that are not met, for people to read.
+fn mismatches(case: &Case) -> Vec<String> {
+    case.expected
+        .iter()
+        .filter_map(|(file, expected)| {
+            let found = found(case, file);
+            (found != *expected).then(|| difference(&format!("{}/{file}", case.name), expected, &found))
+        })
+        .collect()
+}
+
+/// What the planner makes of a case, as the file of this name has it.
+fn found(case: &Case, file: &str) -> String {
+    let plan = match case.plan() {
+        Ok(plan) => plan,
+        Err(refusal) if file == "refusal.txt" => return format!("{refusal}\n"),
+        Err(refusal) => return format!("refused: {refusal}\n"),
+    };
+    let notes = plan.notes.iter().map(|note| format!("note: {note}"));
+    let undo = vnet::plan::undo(&plan.operations);
+    let lines: Vec<String> = match file {
+        "undo.txt" => undo.iter().map(ToString::to_string).collect(),
+        _ => plan.operations.iter().map(ToString::to_string).chain(notes).collect(),
+    };
+    if lines.is_empty() { format!("{NOTHING}\n") } else { lines.join("\n") + "\n" }
+}
+
+/// Both texts, with a mark at the lines that only one of them has.
+fn difference(title: &str, expected: &str, found: &str) -> String {
+    let marked = |text: &str, other: &str, mark| -> String {
+        text.lines()
+            .map(|line| format!("  {} {line}\n", if other.lines().any(|l| l == line) { ' ' } else { mark }))
+            .collect()
+    };
+    format!("{title}\nexpected:\n{}found:\n{}", marked(expected, found, '-'), marked(found, expected, '+'))
+}
