@@ -80,14 +80,14 @@ need_rust_target() {
 	rust_target=$(machine_architecture)-unknown-linux-musl
 	command -v cargo >/dev/null ||
 		fail "cargo was not found (looked along \$PATH and in ~/.cargo/bin)" \
-			"Rust 1.85 or newer is needed. The usual way to get it is rustup, see https://rustup.rs." \
+			"Rust 1.85 or newer is needed. The usual way to get it is rustup." \
 			"If it is installed for another user than $(id -un), run this as that user."
 	rust_version_suffices
 	rust_target_present && return 0
 
 	command -v rustup >/dev/null ||
 		fail "this Rust cannot build for $rust_target, and there is no rustup to add that target" \
-			"Please install Rust by rustup (see https://rustup.rs), or your distribution's package of that target."
+			"Please install Rust by rustup, or your distribution's package of that target."
 	note "Adding the Rust target $rust_target ..."
 	local output
 	output=$(rustup target add "$rust_target" 2>&1) ||
