@@ -1,5 +1,7 @@
 //! What the host has, as far as one tap's network asks.
 
+use std::io;
+
 use crate::config::Network;
 use crate::kernel::{self, Host};
 use crate::model::{IfName, Snapshot};
@@ -14,13 +16,21 @@ pub fn observe(host: &mut Host, tap: &IfName, network: &Network) -> Result<Snaps
     let bridge = host.link(&network.bridge)?;
     let tap = host.link(tap)?;
     let groundwork = if plan::needs_groundwork(network, bridge.as_ref()) {
-        // A machine without an identity still gets MACs that stay the same.
-        let machine_id = std::fs::read(MACHINE_ID).unwrap_or_default();
+        let machine_id = machine_id()?;
         Some(host.groundwork(&network.bridge, bridge.as_ref(), &machine_id)?)
     } else {
         None
     };
     Ok(Snapshot { tap, bridge, groundwork })
+}
+
+/// The machine's identity. A machine without one still gets MACs that stay the same; one whose identity cannot be read
+/// just now would get others than before, and take its own links for another's.
+fn machine_id() -> Result<Vec<u8>, kernel::Error> {
+    match std::fs::read(MACHINE_ID) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        result => result.map_err(|error| kernel::Error::of_io(format!("reading {MACHINE_ID}"), &error)),
+    }
 }
 
 /// Looks again after a plan was carried out: at the tap, and at the bridge if the plan changed it.

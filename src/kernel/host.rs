@@ -96,7 +96,8 @@ impl Host {
         match (&change.before, &change.after) {
             (_, Some(new)) => {
                 link::bridge_create(&mut self.socket, name, new)?;
-                self.link(name).map(drop)
+                // Whatever this says, the bridge is made and would have to be deleted.
+                self.link(name).map(drop).map_err(|error| Error { answer_lost: true, ..error })
             }
             (Some(ours), None) => match self.link(name)? {
                 // The MAC that only we give: another's bridge, made meanwhile, is never deleted.

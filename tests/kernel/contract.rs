@@ -1,0 +1,224 @@
+//! What QEMU does with a hook, point by point.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::process::Stdio;
+
+use nix::unistd::pipe;
+
+use crate::environment::by_shell;
+use crate::links::{field, is_up, must_be};
+use crate::run::Run;
+use crate::tap::Tap;
+use crate::world::World;
+
+const ISOLATED: &str = r#"{"mode": "isolated"}"#;
+
+fn world() -> World {
+    let world = World::new();
+    world.network("lab", ISOLATED);
+    world
+}
+
+fn joins<A: AsRef<OsStr>>(wrapper: &str, arguments: &[A]) -> Run {
+    let world = world();
+    let _tap = Tap::new("lab-a");
+    let mut command = world.command(wrapper);
+    command.args(arguments).arg(world.program("vnet-ifup")).arg("lab-a");
+    let run = world.run(command).succeeded();
+    must_be("lab-a", "/master", "vn-lab");
+    run
+}
+
+#[test]
+fn blocked_and_ignored_signals_do_not_disturb() {
+    joins("env", &["--block-signal=BUS,USR1,ALRM,IO,PIPE,TERM", "--ignore-signal=PIPE,ALRM,CHLD"]);
+}
+
+#[test]
+fn a_reader_of_standard_error_that_is_gone_changes_nothing() {
+    let world = world();
+    let (reader, writer) = pipe().unwrap();
+    drop(reader);
+    let mut command = world.command("env");
+    command.arg("--default-signal=PIPE").arg(world.program("vnet-ifup")).arg("lab-a").stderr(Stdio::from(writer));
+    let run = world.run(command);
+    assert_eq!(run.code, Some(1), "{run:#?}");
+    assert!(run.text().starts_with("lab-a: no such link"), "{run:#?}");
+}
+
+fn full_pipe() -> (File, File) {
+    let (reader, writer) = pipe().unwrap();
+    let (reader, mut writer) = (File::from(reader), File::from(writer));
+    writer.write_all(b"quit\n").unwrap();
+    (reader, writer)
+}
+
+/// Both may be the monitor.
+#[test]
+fn standard_input_is_not_read_and_standard_output_not_written() {
+    let world = world();
+    let _tap = Tap::new("lab-a");
+    for (hook, tap, code) in [("vnet-ifup", "lab-a", 0), ("vnet-ifup", "lab-b", 1), ("vnet-ifdown", "lab-a", 0)] {
+        let (mut reader, writer) = full_pipe();
+        let mut command = world.command(world.program(hook));
+        command.arg(tap).stdin(Stdio::from(reader.try_clone().unwrap()));
+        let run = world.run(command);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(code), ""), "{run:#?}");
+        drop(writer);
+        let mut left = String::new();
+        reader.read_to_string(&mut left).unwrap();
+        assert_eq!(left, "quit\n");
+    }
+}
+
+#[test]
+fn closed_standard_descriptors_do_not_matter() {
+    let world = world();
+    let _tap = Tap::new("lab-a");
+    let run = world.run(by_shell(&world, "exec \"$0\" \"$@\" <&- >&- 2>&-")).succeeded();
+    assert!(run.text().starts_with("lab-a: on vn-lab"), "{run:#?}");
+    must_be("lab-a", "/master", "vn-lab");
+    world.network("lab", "{");
+    let run = world.run(by_shell(&world, "exec \"$0\" \"$@\" <&- >&- 2>&-"));
+    assert_eq!(run.code, Some(78));
+    assert!(run.text().starts_with("lab-a: /run/config/networks/lab.json:1: "), "{run:#?}");
+}
+
+#[test]
+fn the_taps_own_descriptor_may_be_open() {
+    let world = world();
+    let _tap = Tap::new("lab-a");
+    world.run(by_shell(&world, "exec \"$0\" \"$@\" 3<>/dev/net/tun")).succeeded();
+}
+
+/// The machine's root believes no directory that others may write; a user's own namespace is that user's own risk.
+/// A setuid program's environment is its caller's. Where there is one user only, nothing can be raised.
+#[test]
+fn a_tap_with_several_queues() {
+    let world = world();
+    let _tap = Tap::with_queues("lab-a", 4);
+    world.up("lab-a");
+    must_be("lab-a", "/master", "vn-lab");
+    assert!(is_up("lab-a"));
+}
+
+#[test]
+fn a_persistent_tap_that_is_up_already() {
+    let world = world();
+    world.ip("tuntap add lab-a mode tap");
+    world.ip("link set lab-a up");
+    world.up("lab-a");
+    must_be("lab-a", "/master", "vn-lab");
+    must_be("lab-a", "/inet6_addr_gen_mode", "none");
+    assert!(is_up("lab-a"));
+}
+
+#[test]
+fn a_persistent_tap_that_is_in_the_bridge_already() {
+    let world = world();
+    world.ip("tuntap add lab-a mode tap");
+    world.up("lab-a");
+    let before = world.picture();
+    // QEMU was killed, and no downscript ran.
+    let run = world.up("lab-a");
+    assert!(run.text().contains("nothing to change"), "{run:#?}");
+    world.must_look_like(&before);
+}
+
+#[test]
+fn a_tap_that_the_administrator_put_into_the_networks_bridge() {
+    let world = World::new();
+    world.network("lab", r#"{"mode": "bridged", "bridge": "br0"}"#);
+    world.ip("link add br0 type bridge");
+    world.ip("link set br0 up");
+    world.ip("tuntap add lab-a mode tap");
+    world.ip("link set lab-a master br0 up");
+    world.up("lab-a");
+    must_be("lab-a", "/master", "br0");
+    assert!(is_up("lab-a"));
+}
+
+#[test]
+fn a_killed_qemu_leaves_nothing_in_the_way() {
+    let world = world();
+    for _ in 0..3 {
+        let tap = Tap::new("lab-a");
+        world.up("lab-a");
+        must_be("lab-a", "/master", "vn-lab");
+        drop(tap);
+        assert!(crate::links::link("lab-a").is_none());
+    }
+}
+
+#[test]
+fn sixty_four_hooks_at_once_on_a_bridge_that_is_not_there_yet() {
+    let world = world();
+    let taps: Vec<_> = (0..64).map(|number| (format!("lab-{number}"), Tap::new(&format!("lab-{number}")))).collect();
+    let start = |(name, _): &(String, Tap)| world.command(world.program("vnet-ifup")).arg(name).spawn().unwrap();
+    let children: Vec<_> = taps.iter().map(start).collect();
+    let runs: Vec<_> = children.into_iter().map(|child| world.finish(child)).collect();
+    for run in &runs {
+        assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:#?}");
+    }
+    // Where syslog has no room for a line it goes to standard error.
+    let lines: Vec<_> = runs.iter().flat_map(|run| run.log.iter().chain([&run.stderr])).collect();
+    let count = |what: &str| lines.iter().filter(|line| line.contains(what)).count();
+    assert_eq!(count(" on vn-lab of the network lab: "), taps.len());
+    assert_eq!(count("create the bridge vn-lab"), 1);
+    for (name, _) in &taps {
+        assert_eq!(field(name, "/master"), "vn-lab");
+        assert!(is_up(name), "{name}");
+    }
+}
+
+/// The lock's file, held as another run would.
+fn hold_lock(world: &World) -> nix::fcntl::Flock<File> {
+    fs::create_dir_all(world.state().join("lock")).unwrap();
+    let file = File::create(world.state().join("lock/lab")).unwrap();
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).unwrap()
+}
+
+#[test]
+fn a_lock_that_is_held_is_waited_for_and_given_up_after_10_s() {
+    let world = world();
+    let _tap = Tap::new("lab-a");
+    let _lock = hold_lock(&world);
+    let before = world.picture();
+    let started = std::time::Instant::now();
+    let run = world.hook("vnet-ifup", &["lab-a"]);
+    let line = "vnet-ifup: lab-a: cannot lock the network lab by /run/state/lock/lab: another run has held it for 10 s; see which with: fuser /run/state/lock/lab";
+    assert_eq!(run.failed(1), line);
+    let time = started.elapsed().as_secs_f32();
+    assert!((9.5..12.0).contains(&time), "it took {time} s");
+    world.must_look_like(&before);
+}
+
+#[test]
+fn the_wait_for_a_lock_ends_though_the_alarm_was_blocked_and_ignored() {
+    let world = world();
+    let _tap = Tap::new("lab-a");
+    let _lock = hold_lock(&world);
+    let mut command = world.command("env");
+    command.args(["--block-signal=BUS,USR1,ALRM,IO", "--ignore-signal=PIPE,ALRM"]);
+    command.arg(world.program("vnet-ifup")).arg("lab-a");
+    let started = std::time::Instant::now();
+    world.run(command).failed(1);
+    let time = started.elapsed().as_secs_f32();
+    assert!((9.5..12.0).contains(&time), "it took {time} s");
+}
+
+#[test]
+fn a_lock_that_is_let_go_is_taken_at_once() {
+    let world = world();
+    let _tap = Tap::new("lab-a");
+    let lock = hold_lock(&world);
+    let child = world.command(world.program("vnet-ifup")).arg("lab-a").spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let started = std::time::Instant::now();
+    drop(lock);
+    world.finish(child).succeeded();
+    let time = started.elapsed();
+    assert!(time.as_millis() < 1000, "it took {time:?}");
+}

@@ -1,0 +1,247 @@
+//! System calls that fail, lie or come too late, and a hook that is killed at any of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::picture::Picture;
+use crate::run::Run;
+use crate::tap::Tap;
+use crate::world::World;
+
+const TAP: &str = "lab-a";
+const TRACE: &str = "/run/trace";
+
+/// What does not return, what never fails on a real machine, and memory, without which the program ends as if killed.
+const NEVER_FAILED: [&str; 11] = [
+    "execve",
+    "exit_group",
+    "exit",
+    "clock_gettime",
+    "brk",
+    "mmap",
+    "munmap",
+    "mremap",
+    "mprotect",
+    "arch_prctl",
+    "set_tid_address",
+];
+
+/// A network whose bridge is yet to be made, and a tap that looks the same each time it is made. It is of IPv4: the
+/// kernel gives IPv6 addresses a second later, which is long when it is waited for after each of many runs.
+struct Site {
+    world: World,
+    tap: Option<Tap>,
+    /// Before the hook ran.
+    before: Picture,
+    /// After a run that nothing disturbed.
+    joined: Picture,
+    /// How often that run made each system call.
+    calls: BTreeMap<String, usize>,
+}
+
+impl Site {
+    fn new() -> Self {
+        let world = World::new();
+        world.network("lab", r#"{"mode": "host-only", "addresses": ["10.0.0.1/24"], "mtu": 4000}"#);
+        world.guest(TAP, r#"{"mac": "52:54:00:12:34:56"}"#);
+        // Each later run finds the lock's directory, as this one must.
+        world.hook("vnet-ifup", &[TAP]);
+        let tap = Some(make_tap(&world));
+        let before = world.picture();
+        traced(&world, "vnet-ifup", &[]).succeeded();
+        let joined = world.picture();
+        let mut site = Self { calls: calls(), world, tap, before, joined };
+        site.reset();
+        site
+    }
+
+    /// Makes everything what it was before the hook ran.
+    fn reset(&mut self) {
+        self.tap = None;
+        if crate::links::link("vn-lab").is_some() {
+            self.world.ip("link del vn-lab");
+        }
+        self.tap = Some(make_tap(&self.world));
+    }
+
+    /// Runs the hook with one fault.
+    fn run_with(&self, call: &str, fault: &str, number: usize, mark: &str) -> Run {
+        struck(&self.world, "vnet-ifup", call, fault, number, mark)
+    }
+
+    /// After a run with a fault: whether it failed and changed nothing, or did all that it should.
+    fn is_whole(&mut self, run: &Run) -> Result<(), String> {
+        let expected = if run.code == Some(0) { &self.joined } else { &self.before };
+        let result = self.world.comes_true(|| same(expected, &self.world.picture()));
+        if run.code == Some(0) || result.is_err() {
+            self.reset();
+        }
+        result.map_err(|why| format!("{why}\n{run:#?}"))
+    }
+
+    /// Injects a fault at every one of these calls, and tells what each did that it should not.
+    fn strike_each(&mut self, call: &str, fault: &str) -> Vec<String> {
+        let count = self.calls[call];
+        let strike = |number| {
+            let run = self.run_with(call, fault, number, "INJECTED");
+            let why = self.is_whole(&run).err()?;
+            Some(format!("{call} number {number} with {fault}: {why}"))
+        };
+        (1..=count).filter_map(strike).collect()
+    }
+}
+
+fn same(expected: &Picture, now: &Picture) -> Result<(), String> {
+    match expected.differences(now) {
+        differences if differences.is_empty() => Ok(()),
+        differences => Err(differences.join("\n")),
+    }
+}
+
+fn make_tap(world: &World) -> Tap {
+    let tap = Tap::new(TAP);
+    world.ip(&format!("link set {TAP} address fe:00:00:00:00:01"));
+    tap
+}
+
+/// The hook under strace.
+fn traced(world: &World, hook: &str, options: &[&str]) -> Run {
+    let mut command = world.command("strace");
+    command.args(["-f", "-o", TRACE]).args(options).arg(world.program(hook)).arg(TAP);
+    world.run(command)
+}
+
+/// The hook with one fault, which must strike.
+fn struck(world: &World, hook: &str, call: &str, fault: &str, number: usize, mark: &str) -> Run {
+    let inject = format!("inject={call}:{fault}:when={number}");
+    let run = traced(world, hook, &["-e", &format!("trace={call}"), "-e", &inject]);
+    let trace = fs::read_to_string(TRACE).unwrap();
+    assert!(trace.contains(mark), "{inject} never struck:\n{trace}\n{run:#?}");
+    run
+}
+
+/// How often each system call stands in the trace.
+fn calls() -> BTreeMap<String, usize> {
+    let mut calls = BTreeMap::new();
+    for line in fs::read_to_string(TRACE).unwrap().lines() {
+        let call = line.split_whitespace().nth(1).and_then(|rest| rest.split_once('('));
+        if let Some((name, _)) = call {
+            *calls.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    assert!(calls.contains_key("sendto") && calls.contains_key("recvfrom"), "no netlink in the trace: {calls:?}");
+    calls
+}
+
+fn errno(call: &str) -> &'static str {
+    match call {
+        "open" | "openat" | "socket" => "EMFILE",
+        "sendto" | "sendmsg" => "ENOBUFS",
+        "recvfrom" | "recvmsg" => "ENOMEM",
+        "flock" => "ENOLCK",
+        "write" | "writev" => "ENOSPC",
+        "mkdir" => "EACCES",
+        _ => "EIO",
+    }
+}
+
+#[test]
+fn a_system_call_that_fails_leaves_nothing_half_done() {
+    let mut site = Site::new();
+    let calls: Vec<_> = site.calls.keys().filter(|call| !NEVER_FAILED.contains(&call.as_str())).cloned().collect();
+    let strike = |call: &String| site.strike_each(call, &format!("error={}", errno(call)));
+    let found: Vec<_> = calls.iter().flat_map(strike).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_system_call_that_is_interrupted_leaves_nothing_half_done() {
+    let mut site = Site::new();
+    let found: Vec<_> =
+        ["sendto", "recvfrom", "flock"].iter().flat_map(|call| site.strike_each(call, "error=EINTR")).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_false_success_is_found_out() {
+    let mut site = Site::new();
+    let found: Vec<_> = ["sendto", "recvfrom"].iter().flat_map(|call| site.strike_each(call, "retval=0")).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn after_a_kill_at_any_system_call_the_next_run_does_the_whole() {
+    let mut site = Site::new();
+    let calls: Vec<_> = site.calls.clone().into_iter().filter(|(call, _)| call != "execve").collect();
+    let mut found = Vec::new();
+    for (call, number) in calls.iter().flat_map(|(call, count)| (1..=*count).map(move |number| (call, number))) {
+        site.run_with(call, "signal=KILL", number, "killed by SIGKILL");
+        let next = site.world.hook("vnet-ifup", &[TAP]);
+        let whole = match next.code {
+            Some(0) => site.is_whole(&next),
+            _ => Err(format!("{next:#?}")),
+        };
+        if let Err(why) = whole {
+            found.push(format!("killed at {call} number {number}: {why}"));
+            site.reset();
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Kills one of the two hooks at each of its system calls; the link is whole again after the next vnet-ifdown.
+fn a_persistent_tap_gets_everything_back_after_a_kill_of(hook: &str) {
+    let world = World::new();
+    world.network("lab", r#"{"mode": "isolated", "mtu": 4000}"#);
+    let first = Tap::new("lab-first");
+    world.up("lab-first");
+    drop(first);
+    world.guest(TAP, r#"{"mac": "52:54:00:12:34:56"}"#);
+    world.ip(&format!("tuntap add {TAP} mode tap"));
+    let before = world.picture();
+    let prepare = || {
+        if hook == "vnet-ifdown" {
+            world.up(TAP);
+        }
+    };
+    prepare();
+    traced(&world, hook, &[]).succeeded();
+    let calls = calls();
+    world.down(TAP);
+    let mut found = Vec::new();
+    let places = calls.iter().filter(|(call, _)| *call != "execve");
+    for (call, number) in places.flat_map(|(call, count)| (1..=*count).map(move |number| (call, number))) {
+        prepare();
+        struck(&world, hook, call, "signal=KILL", number, "killed by SIGKILL");
+        world.down(TAP);
+        if let Err(why) = world.comes_true(|| same(&before, &world.picture())) {
+            found.push(format!("killed at {call} number {number}: {why}"));
+            // As if nothing had happened, for the next one's sake.
+            world.ip(&format!("link set {TAP} down"));
+            world.up(TAP);
+            world.down(TAP);
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn after_a_kill_of_ifup_ifdown_gives_a_persistent_tap_everything_back() {
+    a_persistent_tap_gets_everything_back_after_a_kill_of("vnet-ifup");
+}
+
+#[test]
+fn after_a_kill_of_ifdown_the_next_one_gives_a_persistent_tap_everything_back() {
+    a_persistent_tap_gets_everything_back_after_a_kill_of("vnet-ifdown");
+}
+
+#[test]
+fn a_run_that_the_kernel_holds_up_gives_up_and_undoes_itself() {
+    let site = Site::new();
+    let middle = site.calls["sendto"] / 2;
+    let run = site.run_with("sendto", "delay_enter=11000000", middle, "DELAYED");
+    let line = run.failed(1);
+    assert!(line.starts_with("vnet-ifup: lab-a: gave up after 10 s, before it could "), "{line}");
+    assert!(line.ends_with("; nothing is changed"), "{line}");
+    site.world.must_look_like(&site.before);
+}

@@ -1,0 +1,100 @@
+//! A host that lacks what the hook needs.
+
+use std::fs;
+
+use nix::mount::MsFlags;
+
+use crate::links::must_be;
+use crate::tap::Tap;
+use crate::world::{World, mounted};
+
+const ISOLATED: &str = r#"{"mode": "isolated"}"#;
+
+/// A program, started without the capability that changing the network needs.
+pub fn without_privileges(world: &World, program: &str, arguments: &[&str]) -> crate::run::Run {
+    let mut command = world.command("setpriv");
+    command.args(["--bounding-set=-net_admin", "--inh-caps=-net_admin"]).arg(world.program(program)).args(arguments);
+    world.run(command)
+}
+
+#[test]
+fn without_privileges_a_tap_cannot_join() {
+    let world = World::new();
+    world.network("default", ISOLATED);
+    let _tap = Tap::new("tap0");
+    let before = world.picture();
+    let run = without_privileges(&world, "vnet-ifup", &["tap0"]);
+    let line = run.failed(77);
+    assert!(line.starts_with("vnet-ifup: tap0: ") && line.contains("root"), "{line}");
+    world.must_look_like(&before);
+}
+
+#[test]
+fn without_syslog_the_hook_works_and_says_its_line_on_standard_error() {
+    let world = World::new();
+    world.network("default", ISOLATED);
+    fs::remove_file("/dev/log").unwrap();
+    let _tap = Tap::new("tap0");
+    let run = world.hook("vnet-ifup", &["tap0"]);
+    assert_eq!(run.code, Some(0), "{run:#?}");
+    assert_eq!(run.log, [""; 0]);
+    assert!(run.stderr.starts_with("vnet-ifup: tap0: on vn-default of the network default: create "), "{run:#?}");
+    assert_eq!(run.stderr.matches('\n').count(), 1, "{run:#?}");
+    must_be("tap0", "/master", "vn-default");
+}
+
+#[test]
+fn without_syslog_an_error_is_said_once() {
+    let world = World::new();
+    fs::remove_file("/dev/log").unwrap();
+    let run = world.hook("vnet-ifup", &["tap%d"]);
+    assert_eq!(run.code, Some(64), "{run:#?}");
+    assert_eq!(run.stderr.matches('\n').count(), 1, "{run:#?}");
+    assert!(run.stderr.starts_with("vnet-ifup: \"tap%d\" holds '%'"), "{run:#?}");
+}
+
+#[test]
+fn a_syslog_that_does_not_read_holds_up_no_guest() {
+    let world = World::new();
+    world.network("default", ISOLATED);
+    fs::remove_file("/dev/log").unwrap();
+    let deaf = std::os::unix::net::UnixDatagram::bind("/dev/log").unwrap();
+    let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    sender.set_nonblocking(true).unwrap();
+    while sender.send_to(b"x", "/dev/log").is_ok() {}
+    let _tap = Tap::new("tap0");
+    let run = world.hook("vnet-ifup", &["tap0"]);
+    assert_eq!(run.code, Some(0), "{run:#?}");
+    assert!(run.stderr.starts_with("vnet-ifup: tap0: on vn-default"), "{run:#?}");
+    drop(deaf);
+}
+
+#[test]
+fn a_run_directory_that_is_read_only() {
+    let world = World::new();
+    world.network("default", ISOLATED);
+    let _tap = Tap::new("tap0");
+    mounted(None, "/run", None, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY);
+    let before = world.picture();
+    let run = world.hook("vnet-ifup", &["tap0"]);
+    let line = run.failed(1);
+    let start = "vnet-ifup: tap0: cannot lock the network default by /run/state/lock/default: Read-only file system";
+    assert!(line.starts_with(start), "{line}");
+    world.must_look_like(&before);
+}
+
+#[test]
+fn a_run_directory_without_a_place_to_be() {
+    let world = World::new();
+    world.network("default", ISOLATED);
+    let _tap = Tap::new("tap0");
+    fs::write(world.state(), "").unwrap();
+    let before = world.picture();
+    let run = world.hook("vnet-ifup", &["tap0"]);
+    let line = run.failed(1);
+    assert!(
+        line.starts_with("vnet-ifup: tap0: cannot lock the network default by /run/state/lock/default: "),
+        "{line}"
+    );
+    world.must_look_like(&before);
+}
