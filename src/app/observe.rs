@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::config::Network;
+use crate::kernel::sys::tun;
 use crate::kernel::{self, Host};
 use crate::model::{IfName, Snapshot};
 use crate::plan::{self, Plan};
@@ -15,13 +16,14 @@ pub fn observe(host: &mut Host, tap: &IfName, network: &Network) -> Result<Snaps
     // The bridge first: it is known by the time that the tap names it as its master.
     let bridge = host.link(&network.bridge)?;
     let tap = host.link(tap)?;
+    let holds_queue = tap.as_ref().is_some_and(|tap| tap.is_open() && tun::holds_queue(&tap.name));
     let groundwork = if plan::needs_groundwork(network, bridge.as_ref()) {
         let machine_id = machine_id()?;
         Some(host.groundwork(&network.bridge, bridge.as_ref(), &machine_id)?)
     } else {
         None
     };
-    Ok(Snapshot { tap, bridge, groundwork })
+    Ok(Snapshot { tap, holds_queue, bridge, groundwork })
 }
 
 /// The machine's identity. A machine without one still gets MACs that stay the same; one whose identity cannot be read

@@ -78,6 +78,7 @@ fn operation(operation: &Operation) -> Value {
             let name = |name: &Option<IfName>| json!(name.as_ref().map(IfName::as_str));
             ("master".to_owned(), name(&change.before), name(&change.after))
         }
+        Setting::Open(change) => ("open to other users".to_owned(), json!(change.before), json!(change.after)),
         Setting::Up(change) => ("up".to_owned(), json!(change.before), json!(change.after)),
     };
     json!({ "link": operation.link.as_str(), "setting": setting, "before": before, "after": after })

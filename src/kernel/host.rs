@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use super::error::Error;
 use super::netlink::socket::Socket;
 use super::netlink::{address, link, route};
-use super::sys::sysctl;
+use super::sys::{sysctl, tun};
 use crate::model::{Change, Groundwork, IfName, Link, Mac, Master, NewBridge, Operation, Setting, Sysctl};
 
 /// The kernel of this network namespace, through one netlink socket.
@@ -88,6 +88,8 @@ impl Host {
                 let master = change.after.as_ref().map(|bridge| self.index(bridge)).transpose()?;
                 link::link_set_master(&mut self.socket, index, master)
             }
+            Setting::Open(change) if change.after => Ok(()),
+            Setting::Open(_) => tun::close_to_others(name),
             Setting::Up(change) => link::link_set_up(socket, index, change.after),
         }
     }

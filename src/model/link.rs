@@ -42,9 +42,14 @@ impl Link {
         self.alias.as_deref().filter(|alias| Mark::parse(alias).is_none())
     }
 
+    /// Whether it is a tap of QEMU's that another user could listen on, and speak from, by a queue of its own.
+    pub fn is_open(&self) -> bool {
+        matches!(self.kind, Kind::Tun { persistent: false, open: true })
+    }
+
     /// Whether the kernel removes it by itself when the program that holds it goes.
     pub fn goes_with_its_holder(&self) -> bool {
-        matches!(self.kind, Kind::Tun { persistent: false })
+        matches!(self.kind, Kind::Tun { persistent: false, .. })
     }
 }
 
@@ -66,6 +71,9 @@ pub enum Kind {
     Tun {
         /// Whether it stays when no program holds it.
         persistent: bool,
+        /// Whether any user who may open /dev/net/tun may open a queue of it while a program holds another: it has
+        /// several, and neither owner nor group.
+        open: bool,
     },
     /// Another kind that the kernel names, such as `veth` or `macvlan`.
     Other(String),

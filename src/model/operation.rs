@@ -60,6 +60,9 @@ pub enum Setting {
     Address(Address, Change<bool>),
     /// The bridge that the link is a port of.
     Master(Change<Option<IfName>>),
+    /// Whether other users may open a queue of the tap. The kernel has no way to open it again, and need not: the
+    /// tap goes with the program that holds it.
+    Open(Change<bool>),
     /// Whether the link is up.
     Up(Change<bool>),
 }
@@ -117,6 +120,7 @@ impl Operation {
             Setting::Sysctl(sysctl, change) => Setting::Sysctl(sysctl, change.reversed()),
             Setting::Address(address, change) => Setting::Address(address, change.reversed()),
             Setting::Master(change) => Setting::Master(change.reversed()),
+            Setting::Open(change) => Setting::Open(change.reversed()),
             Setting::Up(change) => Setting::Up(change.reversed()),
         };
         Self { link: self.link, setting }
@@ -133,7 +137,7 @@ impl Operation {
             Setting::BridgeOptions(change) => change.is_nothing(),
             Setting::Master(change) => change.is_nothing(),
             Setting::Sysctl(_, change) => change.is_nothing(),
-            Setting::Address(_, change) | Setting::Up(change) => change.is_nothing(),
+            Setting::Address(_, change) | Setting::Open(change) | Setting::Up(change) => change.is_nothing(),
         }
     }
 
@@ -182,6 +186,8 @@ impl fmt::Display for Operation {
             Setting::Master(Change { before: Some(old), after: Some(new) }) => write!(f, "move {link}: {old} → {new}"),
             Setting::Master(Change { before: Some(bridge), after: None }) => write!(f, "detach {link} from {bridge}"),
             Setting::Master(Change { before: None, after: None }) => write!(f, "leave {link} unattached"),
+            Setting::Open(Change { after: false, .. }) => write!(f, "close {link} to other users"),
+            Setting::Open(Change { after: true, .. }) => write!(f, "leave {link} closed to other users"),
             Setting::Up(Change { after: true, .. }) => write!(f, "set {link} up"),
             Setting::Up(Change { after: false, .. }) => write!(f, "set {link} down"),
         }

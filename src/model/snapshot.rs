@@ -7,6 +7,8 @@ use super::{Address, Link, Mac, Sysctl};
 pub struct Snapshot {
     /// The tap, if there is such a link.
     pub tap: Option<Link>,
+    /// Whether a queue of the tap was left open in this process, as QEMU does; looked at only for a tap that is open.
+    pub holds_queue: bool,
     /// The network's bridge, if there is such a link.
     pub bridge: Option<Link>,
     /// What else a network of ours rests on; read only where its bridge has yet to be made or finished.

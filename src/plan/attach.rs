@@ -26,7 +26,7 @@ pub fn attach(name: &IfName, network: &Network, guest: Option<&Guest>, snapshot:
             Mode::Isolated(_) | Mode::HostOnly(_) => Refusal::Mtu { wanted: mtu, range },
         });
     }
-    port(&mut plan, network, guest, tap, mtu);
+    port(&mut plan, network, guest, (tap, snapshot.holds_queue), mtu);
     Ok(plan)
 }
 
@@ -56,9 +56,10 @@ fn admit(tap: &Link, network: &Network) -> Result<(), Refusal> {
 }
 
 /// Marks the tap, gives it what a port needs, attaches it and sets it up.
-fn port(plan: &mut Plan, network: &Network, guest: Option<&Guest>, tap: &Link, mtu: u32) {
+fn port(plan: &mut Plan, network: &Network, guest: Option<&Guest>, (tap, holds_queue): (&Link, bool), mtu: u32) {
     let name = &tap.name;
     plan.change(name, Setting::Alias(Change::new(tap.alias.clone(), Some(mark(network, tap).to_string()))));
+    close(plan, tap, holds_queue);
     // A tap that is up has its IPv6 address already; going down takes it away.
     let starts_up = tap.up && (mtu < Mtu::IPV6_MIN || tap.addr_gen.is_none_or(|mode| mode == AddrGen::None));
     plan.set_up(name, tap.up, starts_up);
@@ -76,6 +77,15 @@ fn port(plan: &mut Plan, network: &Network, guest: Option<&Guest>, tap: &Link, m
     let master = tap.master.as_ref().map(|master| master.name.clone());
     plan.change(name, Setting::Master(Change::new(master, Some(network.bridge.clone()))));
     plan.set_up(name, starts_up, true);
+}
+
+/// Closes a tap that any user could open a queue of, and so hear and speak for the guest.
+fn close(plan: &mut Plan, tap: &Link, holds_queue: bool) {
+    if tap.is_open() && holds_queue {
+        plan.change(&tap.name, Setting::Open(Change::new(true, false)));
+    } else if tap.is_open() {
+        plan.notes.push("any user who may open /dev/net/tun may open a queue of it".to_owned());
+    }
 }
 
 /// The mark for the tap: one that outlives its guest also says what it was before, once.

@@ -95,13 +95,27 @@ fn the_taps_own_descriptor_may_be_open() {
 
 /// The machine's root believes no directory that others may write; a user's own namespace is that user's own risk.
 /// A setuid program's environment is its caller's. Where there is one user only, nothing can be raised.
+/// Without an owner, any user who may open /dev/net/tun could open a queue of it, and hear and speak for the guest.
 #[test]
-fn a_tap_with_several_queues() {
+fn a_tap_with_several_queues_is_closed_to_other_users() {
     let world = world();
-    let _tap = Tap::with_queues("lab-a", 4);
-    world.up("lab-a");
+    let tap = Tap::with_queues("lab-a", 4);
+    tap.leave_open();
+    let run = world.up("lab-a");
+    assert!(run.log[0].contains("close lab-a to other users"), "{:?}", run.log);
+    must_be("lab-a", "/linkinfo/info_data/user", "root");
     must_be("lab-a", "/master", "vn-lab");
     assert!(is_up("lab-a"));
+    assert!(world.up("lab-a").log[0].contains("nothing to change"));
+}
+
+#[test]
+fn a_tap_with_several_queues_that_are_not_to_be_seen_joins_with_a_warning() {
+    let world = world();
+    let _tap = Tap::with_queues("lab-a", 2);
+    let run = world.up("lab-a");
+    assert!(run.log[0].contains("any user who may open /dev/net/tun may open a queue of it"), "{:?}", run.log);
+    must_be("lab-a", "/master", "vn-lab");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc::{c_char, c_int, c_short, ifreq};
 
 /// linux/if_tun.h
@@ -18,7 +19,6 @@ nix::ioctl_write_ptr_bad!(tun_set_iff, nix::request_code_write!(b'T', 202, size_
 /// A tap that goes when this does, as QEMU's goes with QEMU.
 pub struct Tap {
     /// One for each queue.
-    #[expect(dead_code, reason = "held so that the kernel keeps the tap")]
     queues: Vec<File>,
 }
 
@@ -31,6 +31,13 @@ impl Tap {
     /// Makes a tap with several queues, as `queues=` does.
     pub fn with_queues(name: &str, number: usize) -> Self {
         Self { queues: (0..number).map(|_| queue(name, IFF_TAP | IFF_VNET_HDR | IFF_MULTI_QUEUE)).collect() }
+    }
+
+    /// Leaves the queues open in the programs that are started from now on, as QEMU leaves its first one.
+    pub fn leave_open(&self) {
+        for queue in &self.queues {
+            fcntl(queue, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+        }
     }
 
     /// Makes a layer-3 tun.

@@ -64,7 +64,7 @@ impl Case {
         let tap = self.host.link(&self.tap).unwrap();
         let groundwork = plan::needs_groundwork(&self.network, bridge.as_ref())
             .then(|| self.host.groundwork(&self.network.bridge, bridge.as_ref(), b"a machine").unwrap());
-        let snapshot = Snapshot { tap, bridge, groundwork };
+        let snapshot = Snapshot { tap, holds_queue: false, bridge, groundwork };
         plan::attach(&self.tap, &self.network, self.guest.as_ref(), &snapshot).unwrap().operations
     }
 }

@@ -65,6 +65,12 @@ impl Host {
                 link.master = master;
                 Ok(())
             }
+            Setting::Open(change) => match &mut link.kind {
+                // The kernel has no way to take an owner away again.
+                Kind::Tun { .. } if change.after => Ok(()),
+                Kind::Tun { open, .. } => replace(open, change),
+                kind => Err(format!("it is {kind:?}, and no tap")),
+            },
             Setting::Up(change) => replace(&mut link.up, change),
             Setting::Bridge(_) | Setting::Sysctl(..) | Setting::Address(..) => Ok(()),
         }

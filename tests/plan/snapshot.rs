@@ -7,8 +7,8 @@
 //!   "groundwork": { "derived_mac": "02:00:00:00:00:01", "addresses": [], "sysctls": { "accept_ra": 1 } }
 //! }
 //! ```
-//! Each of the three may be missing. A link is down, without master and alias, and has the MTU 1500 and the IPv6
-//! address mode `eui64`, unless it says otherwise. Its kind is `tap`, `persistent tap`, `tun`, `bridge` (with
+//! Each of the three may be missing; `"holds_queue": true` says that QEMU left a queue of the tap open. A link is down, without master and alias, and has the MTU 1500 and the IPv6
+//! address mode `eui64`, unless it says otherwise. Its kind is `tap`, `open tap`, `persistent tap`, `tun`, `bridge` (with
 //! `options`), `device` or what the kernel calls it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,8 @@ use vnet::model::{AddrGen, Address, BridgeOptions, Groundwork, IfName, Kind, Lin
 #[serde(deny_unknown_fields)]
 struct SnapshotFile {
     tap: Option<LinkFile>,
+    #[serde(default)]
+    holds_queue: bool,
     bridge: Option<LinkFile>,
     groundwork: Option<GroundworkFile>,
 }
@@ -74,7 +76,7 @@ pub fn read(text: &str) -> Result<Snapshot, String> {
         }
     }
     let groundwork = file.groundwork.map(GroundworkFile::groundwork).transpose()?;
-    Ok(Snapshot { tap, bridge, groundwork })
+    Ok(Snapshot { tap, holds_queue: file.holds_queue, bridge, groundwork })
 }
 
 const fn yes() -> bool {
@@ -93,8 +95,9 @@ impl LinkFile {
         }
         let kind = match (self.kind.as_str(), self.options) {
             (_, Some(options)) => Kind::Bridge(options),
-            ("tap" | "tun", _) => Kind::Tun { persistent: false },
-            ("persistent tap", _) => Kind::Tun { persistent: true },
+            ("tap" | "tun", _) => Kind::Tun { persistent: false, open: false },
+            ("open tap", _) => Kind::Tun { persistent: false, open: true },
+            ("persistent tap", _) => Kind::Tun { persistent: true, open: false },
             ("device", _) => Kind::Device,
             (other, _) => Kind::Other(other.to_owned()),
         };

@@ -35,7 +35,10 @@ const IFLA_INFO_DATA: u16 = 2;
 const IFLA_BR_FORWARD_DELAY: u16 = 1;
 const IFLA_BR_STP_STATE: u16 = 5;
 const IFLA_BR_MCAST_SNOOPING: u16 = 23;
+const IFLA_TUN_OWNER: u16 = 1;
+const IFLA_TUN_GROUP: u16 = 2;
 const IFLA_TUN_PERSIST: u16 = 6;
+const IFLA_TUN_MULTI_QUEUE: u16 = 7;
 const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 const AF_INET6: u16 = 10;
 
@@ -217,9 +220,23 @@ fn kind_read(info: Attributes<'_>) -> Result<Option<Kind>, Malformed> {
     Ok(match kind {
         None => None,
         Some(b"bridge") => Some(Kind::Bridge(bridge_read(data)?)),
-        Some(b"tun") => Some(Kind::Tun { persistent: number(data, IFLA_TUN_PERSIST)? != Some(0) }),
+        Some(b"tun") => Some(tun_read(data)?),
         Some(other) => Some(Kind::Other(other.escape_ascii().to_string())),
     })
+}
+
+fn tun_read(data: Attributes<'_>) -> Result<Kind, Malformed> {
+    let (mut persistent, mut many_queues, mut owned) = (true, false, false);
+    for attribute in data {
+        let attribute = attribute?;
+        match attribute.kind {
+            IFLA_TUN_PERSIST => persistent = attribute.u8()? != 0,
+            IFLA_TUN_MULTI_QUEUE => many_queues = attribute.u8()? != 0,
+            IFLA_TUN_OWNER | IFLA_TUN_GROUP => owned = true,
+            _ => {}
+        }
+    }
+    Ok(Kind::Tun { persistent, open: many_queues && !owned })
 }
 
 fn bridge_read(data: Attributes<'_>) -> Result<BridgeOptions, Malformed> {

@@ -44,19 +44,19 @@ fn link(index: u32, name: &str, kind: Kind, mac: [u8; 6]) -> Link {
 
 #[test]
 fn a_tap() {
-    let tap = link(2, "lab-a", Kind::Tun { persistent: false }, [2, 0, 0, 0, 0, 0x0a]);
+    let tap = link(2, "lab-a", Kind::Tun { persistent: false, open: false }, [2, 0, 0, 0, 0, 0x0a]);
     assert_eq!(read("link-tap"), (Link { mtu_range: (68, 65_521), ..tap }, None));
 }
 
 #[test]
 fn a_persistent_tap_with_an_alternative_name() {
-    let tap = link(4, "lab-p", Kind::Tun { persistent: true }, [2, 0, 0, 0, 0, 0x0b]);
+    let tap = link(4, "lab-p", Kind::Tun { persistent: true, open: false }, [2, 0, 0, 0, 0, 0x0b]);
     assert_eq!(read("link-tap-persistent"), (Link { mtu_range: (68, 65_521), ..tap }, None));
 }
 
 #[test]
 fn a_layer_3_tun_carries_no_ethernet() {
-    let tun = link(3, "lab-l3", Kind::Tun { persistent: false }, [0; 6]);
+    let tun = link(3, "lab-l3", Kind::Tun { persistent: false, open: false }, [0; 6]);
     let tun = Link { ethernet: false, mtu_range: (68, 65_535), ..tun };
     assert_eq!(read("link-tun"), (tun, None));
 }

@@ -10,3 +10,4 @@ pub mod netlink_option;
 pub mod privilege;
 pub mod process;
 pub mod sysctl;
+pub mod tun;
