@@ -1,6 +1,7 @@
 //! The running: every contender of every situation once in each round.
 #![forbid(unsafe_code)]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -24,7 +25,7 @@ const CLASSIC_SLEEP: &str = "/run/classic-sleep";
 
 /// Runs all of them, and then looks at what else a run of the hook costs.
 pub fn run(arguments: &Arguments) -> anyhow::Result<(Vec<Entry>, Footprint)> {
-    let Arguments { hook, floor, peak, runs, .. } = arguments;
+    let Arguments { hook, peak, .. } = arguments;
     let mut configuration = Configuration::write(NETWORK, TAP).context("cannot write the configuration")?;
     let mut lans = Vec::new();
     for others in [Others::None, Others::Taps, Others::Ports] {
@@ -36,9 +37,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<(Vec<Entry>, Footprint)> {
             Program::new([&*find("ip")?, "route", "add", "default", "dev", BRIDGE])?.run()?;
         }
     }
-    let mut entries = entries(&lans, hook, floor, *runs)?;
+    let mut entries = entries(&lans, arguments)?;
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
-    for round in 0..WARM_UP + *runs {
+    for round in 0..WARM_UP + arguments.runs {
         // Whoever always ran behind a shell would always find its caches cold.
         dice.shuffle(&mut entries);
         for entry in &mut entries {
@@ -71,7 +72,9 @@ fn lan_of(lans: &mut [Lan], situation: Situation) -> anyhow::Result<&mut Lan> {
     lans.iter_mut().find(|lan| lan.others == situation.others()).context("a situation without a network")
 }
 
-fn entries(lans: &[Lan], hook: &Path, floor: &Path, runs: usize) -> anyhow::Result<Vec<Entry>> {
+fn entries(lans: &[Lan], arguments: &Arguments) -> anyhow::Result<Vec<Entry>> {
+    let Arguments { hook, floor, duties, .. } = arguments;
+    let runs = arguments.runs;
     let mut entries = Vec::new();
     let mut add = |situation, contender, runs, program| {
         entries.push(Entry { situation, contender, runs, program, times: Vec::with_capacity(runs) });
@@ -81,6 +84,12 @@ fn entries(lans: &[Lan], hook: &Path, floor: &Path, runs: usize) -> anyhow::Resu
         let [tap, bridge] = [lan.tap(), lan.bridge].map(|index| index.to_string());
         add(situation, Contender::Hook, runs, Program::new([hook.as_os_str(), TAP.as_ref()])?);
         add(situation, Contender::Floor, runs, Program::new([floor.as_os_str(), tap.as_ref(), bridge.as_ref()])?);
+        if matches!(situation, Situation::Alone | Situation::Ports) {
+            let files = stage::files_of(NETWORK, TAP);
+            let [guest, network, lock] = files.each_ref().map(OsStr::new);
+            let arguments = [duties.as_os_str(), tap.as_ref(), bridge.as_ref(), guest, network, lock];
+            add(situation, Contender::Duties, runs, Program::new(arguments)?);
+        }
     }
     let ip = find("ip")?;
     script(CLASSIC, &format!("{ip} link set \"$1\" up\n{} addif {BRIDGE} \"$1\"", find("brctl")?))?;

@@ -12,6 +12,7 @@ use crate::stage::Files;
 pub enum Contender {
     Hook,
     Floor,
+    Duties,
     Ip,
     QemuIfup,
     Classic,
@@ -19,12 +20,14 @@ pub enum Contender {
 }
 
 impl Contender {
-    pub const ALL: [Self; 6] = [Self::Hook, Self::Floor, Self::Ip, Self::QemuIfup, Self::Classic, Self::ClassicSleep];
+    pub const ALL: [Self; 7] =
+        [Self::Hook, Self::Floor, Self::Duties, Self::Ip, Self::QemuIfup, Self::Classic, Self::ClassicSleep];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Hook => "vnet-ifup",
             Self::Floor => "floor",
+            Self::Duties => "floor with the hook's duties",
             Self::Ip => "ip link set TAP up master BR",
             Self::QemuIfup => "Debian's /etc/qemu-ifup",
             Self::Classic => "ip up; brctl addif",
@@ -34,7 +37,7 @@ impl Contender {
 
     /// Whether it leaves the tap in all as the hook does.
     pub const fn does_what_the_hook_does(self) -> bool {
-        matches!(self, Self::Hook | Self::Floor)
+        matches!(self, Self::Hook | Self::Floor | Self::Duties)
     }
 }
 

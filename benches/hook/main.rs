@@ -34,6 +34,8 @@ pub struct Arguments {
     pub hook: PathBuf,
     /// `bench/floor.c`, built.
     pub floor: PathBuf,
+    /// `bench/duties.c`, built.
+    pub duties: PathBuf,
     /// `bench/peak.c`, built.
     pub peak: PathBuf,
     /// Where the figures go for programs; opened before /run and /dev are others.
@@ -76,7 +78,7 @@ fn run() -> anyhow::Result<()> {
 
 /// `None` where cargo runs this by itself, with nothing that could be compared.
 fn read(arguments: Vec<OsString>) -> anyhow::Result<Option<Arguments>> {
-    let (mut hook, mut floor, mut peak, mut json, mut runs) = (None, None, None, None, 300);
+    let (mut hook, mut floor, mut duties, mut peak, mut json, mut runs) = (None, None, None, None, None, 300);
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         let shown = argument.to_string_lossy();
@@ -84,6 +86,7 @@ fn read(arguments: Vec<OsString>) -> anyhow::Result<Option<Arguments>> {
         match argument.to_str() {
             Some("--hook") => hook = Some(PathBuf::from(value()?)),
             Some("--floor") => floor = Some(PathBuf::from(value()?)),
+            Some("--duties") => duties = Some(PathBuf::from(value()?)),
             Some("--peak") => peak = Some(PathBuf::from(value()?)),
             Some("--json") => {
                 let path = PathBuf::from(value()?);
@@ -100,9 +103,11 @@ fn read(arguments: Vec<OsString>) -> anyhow::Result<Option<Arguments>> {
     if runs < LEAST_RUNS {
         bail!("--runs {runs} is too few; give at least {LEAST_RUNS}");
     }
-    match (hook, floor, peak) {
-        (Some(hook), Some(floor), Some(peak)) => Ok(Some(Arguments { hook, floor, peak, json, runs })),
-        (None, None, None) => Ok(None),
-        _ => bail!("--hook, --floor and --peak go together"),
+    match (hook, floor, duties, peak) {
+        (Some(hook), Some(floor), Some(duties), Some(peak)) => {
+            Ok(Some(Arguments { hook, floor, duties, peak, json, runs }))
+        }
+        (None, None, None, None) => Ok(None),
+        _ => bail!("--hook, --floor, --duties and --peak go together"),
     }
 }

@@ -139,6 +139,15 @@ impl Configuration {
     }
 }
 
+/// The files that a run of the hook opens: of the guest, of the network, and the lock.
+pub fn files_of(network: &str, tap: &str) -> [String; 3] {
+    [
+        format!("/etc/vnet/guests/{tap}.json"),
+        format!("/etc/vnet/networks/{network}.json"),
+        format!("/run/vnet/lock/{network}"),
+    ]
+}
+
 fn write_pair(root: &str, network: &str, tap: &str) -> anyhow::Result<()> {
     fs::write(format!("{root}/networks/{network}.json"), "{ \"mode\": \"isolated\" }\n")?;
     fs::write(format!("{root}/guests/{tap}.json"), format!("{{ \"network\": \"{network}\" }}\n"))?;
