@@ -2,6 +2,10 @@
 # Sourced by the scripts beside it: sees to it that what they need is on this machine.
 # Silent when nothing is missing; when something cannot be had, says what was tried and what to do, and exits 1.
 
+# A unit or a container may start us without one.
+: "${HOME:=$(getent passwd "$(id -u)" | cut -d : -f 6)}"
+export HOME
+
 # ip, chroot and their like are not on an ordinary user's path, nor is cargo on that of a bare shell.
 PATH=$PATH:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin
 

@@ -17,6 +17,7 @@ mod input_config;
 mod input_host;
 mod links;
 mod picture;
+mod readme;
 mod run;
 mod syslog;
 mod tap;
