@@ -1,10 +1,10 @@
 //! `vnet-ifdown`: a tap leaves its network. Nothing depends on it: a killed QEMU runs no downscript, and with `-runas`
 //! QEMU runs it without privileges.
 
+use super::call::{Call, Report};
 use super::change::carry_out;
 use super::deadline::Deadline;
-use super::hook::{Call, Report};
-use super::ifup::lock_network;
+use super::lock::lock_network;
 use super::settings::Settings;
 use crate::kernel::Host;
 use crate::kernel::sys::capability;
@@ -15,11 +15,13 @@ pub(super) fn run(call: &Call) -> anyhow::Result<Report> {
     let deadline = Deadline::of_run(call.started);
     let mut host = Host::open()?;
     let (plan, network) = plan_detach(&mut host, call)?;
+    let may = capability::has_net_admin();
     let Some(network) = network.filter(|_| !plan.operations.is_empty()) else {
-        return Ok(Report { text: told(&plan), warning: false });
+        let how = if may { "" } else { "; it ran without privileges, and needed none" };
+        return Ok(Report { text: format!("{}{how}", told(&plan)), warning: false });
     };
-    if !capability::has_net_admin() {
-        let text = "left as it is: QEMU gave up its privileges (-runas) before it ran the hook; vnet takes care of it when the tap is used again";
+    if !may {
+        let text = "left as it is: vnet-ifdown ran without privileges (QEMU's -runas); the next vnet-ifup of this tap takes care of it";
         return Ok(Report { text: text.to_owned(), warning: true });
     }
     let settings = Settings::load()?;

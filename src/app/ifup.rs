@@ -1,20 +1,16 @@
 //! `vnet-ifup`: a tap joins its network.
 
-use std::io;
-use std::path::Path;
-
+use super::call::{Call, Report};
 use super::change::carry_out;
 use super::deadline::Deadline;
-use super::failure::{NoPrivilege, Refused};
-use super::hook::{Call, Report};
+use super::failure::Refused;
+use super::lock::lock_network;
 use super::observe::{observe, observe_again};
 use super::select::select;
 use super::settings::Settings;
 use crate::config::{Guest, Network};
 use crate::kernel::Host;
-use crate::kernel::sys::capability;
-use crate::kernel::sys::lock::{self, Lock};
-use crate::model::{IfName, NetworkName, Snapshot};
+use crate::model::{IfName, Snapshot};
 use crate::plan::{self, Plan};
 
 pub(super) fn run(call: &Call) -> anyhow::Result<Report> {
@@ -43,27 +39,6 @@ pub(super) fn plan_attach(
         let configured = refusal.key().and_then(|key| network.place(key));
         Refused { refusal, configured }.into()
     })
-}
-
-/// Takes the network's lock.
-pub(super) fn lock_network(run_dir: &Path, name: &NetworkName, deadline: Deadline) -> anyhow::Result<Lock> {
-    lock::acquire(run_dir, name.as_str(), deadline.moment()).map_err(|error| lock_failed(error, run_dir, name))
-}
-
-fn lock_failed(error: io::Error, run_dir: &Path, name: &NetworkName) -> anyhow::Error {
-    let path = run_dir.join("lock").join(name.as_str());
-    let what = format!("cannot lock the network {name} by {}", path.display());
-    match error.kind() {
-        io::ErrorKind::TimedOut => {
-            let time = Deadline::TIME.as_secs();
-            anyhow::anyhow!("{what}: another run has held it for {time} s; see which with: fuser {}", path.display())
-        }
-        io::ErrorKind::PermissionDenied if !capability::has_net_admin() => NoPrivilege.into(),
-        io::ErrorKind::ReadOnlyFilesystem => {
-            anyhow::anyhow!("{what}: {error}; mount {} writable, for it holds what a reboot forgets", run_dir.display())
-        }
-        _ => anyhow::anyhow!("{what}: {error}; see that {} is root's and writable", run_dir.display()),
-    }
 }
 
 fn told(network: &Network, plan: &Plan) -> String {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod call;
 mod change;
 pub mod check;
 mod deadline;
@@ -9,6 +10,7 @@ mod failure;
 pub mod hook;
 mod ifdown;
 mod ifup;
+mod lock;
 mod log;
 mod observe;
 pub mod plan;

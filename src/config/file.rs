@@ -9,8 +9,8 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
 
+use super::owner::Owner;
 use super::problem::Problem;
-use super::store::Owner;
 
 /// The most bytes that a file may have.
 const MOST: u64 = 64 * 1024;

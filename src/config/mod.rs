@@ -7,11 +7,13 @@ mod file;
 mod guest;
 mod json;
 mod network;
+mod owner;
 mod problem;
 mod store;
 
 pub use choose::{Choice, choose};
 pub use guest::Guest;
 pub use network::{Mode, Network, OwnBridge};
+pub use owner::Owner;
 pub use problem::Problem;
-pub use store::{Owner, Source, Store};
+pub use store::{Source, Store};

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::owner::Owner;
 use super::problem::Problem;
 use super::{Guest, Network, file, json};
 use crate::model::{IfName, NetworkName};
@@ -11,31 +12,6 @@ use crate::model::{IfName, NetworkName};
 pub struct Store {
     root: PathBuf,
     owner: Owner,
-}
-
-/// Whose files are believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner {
-    caller: u32,
-}
-
-impl Owner {
-    /// Root's files, and the caller's own.
-    pub const fn root_or(caller: u32) -> Self {
-        Self { caller }
-    }
-
-    /// Whether a file of this user's is believed.
-    pub const fn may_own(self, uid: u32) -> bool {
-        uid == 0 || uid == self.caller
-    }
-
-    pub(super) fn right(self) -> String {
-        match self.caller {
-            0 => "chown root lets it count".to_owned(),
-            caller => format!("it counts when root or user {caller} owns it"),
-        }
-    }
 }
 
 /// A file and its text, kept so that an error can name the line of a key.
