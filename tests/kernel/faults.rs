@@ -10,6 +10,7 @@ use crate::world::World;
 
 const TAP: &str = "lab-a";
 const TRACE: &str = "/run/trace";
+const COUNTED: &str = "/run/counted";
 
 /// What does not return, what never fails on a real machine, and memory, without which the program ends as if killed.
 const NEVER_FAILED: [&str; 11] = [
@@ -116,12 +117,18 @@ fn struck(world: &World, hook: &str, call: &str, fault: &str, number: usize, mar
     let inject = format!("inject={call}:{fault}:when={number}");
     let run = traced(world, hook, &["-e", &format!("trace={call}"), "-e", &inject]);
     let trace = fs::read_to_string(TRACE).unwrap();
-    assert!(trace.contains(mark), "{inject} never struck:\n{trace}\n{run:#?}");
+    assert!(trace.contains(mark), "{inject} never struck:\n{trace}\n{run:#?}\ncounted:\n{}", counted());
     run
+}
+
+/// The trace of the run in which the calls were counted.
+fn counted() -> String {
+    fs::read_to_string(COUNTED).unwrap_or_default()
 }
 
 /// How often each system call stands in the trace.
 fn calls() -> BTreeMap<String, usize> {
+    fs::copy(TRACE, COUNTED).unwrap();
     let mut calls = BTreeMap::new();
     for line in fs::read_to_string(TRACE).unwrap().lines() {
         let call = line.split_whitespace().nth(1).and_then(|rest| rest.split_once('('));

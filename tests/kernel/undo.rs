@@ -135,6 +135,8 @@ fn a_tap_that_was_up_on_a_bridge_of_the_administrators() {
 fn a_veth_that_was_up_and_had_an_address() {
     let world = World::new();
     world.network("lab", r#"{"mode": "isolated"}"#);
+    // Without duplicate address detection, or the kernel is not done with the addresses for a second or two.
+    std::fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0").unwrap();
     world.ip(&format!("link add {TAP} type veth peer name guest"));
     world.ip("link set guest up");
     world.ip(&format!("link set {TAP} up"));

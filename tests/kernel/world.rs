@@ -23,7 +23,7 @@ const CONFIG: &str = "/run/config";
 const STATE: &str = "/run/state";
 
 /// How long the kernel may take to finish what it does after a change, such as giving an address out.
-const SETTLING: Duration = Duration::from_secs(3);
+const SETTLING: Duration = Duration::from_secs(10);
 
 /// The calling thread's own machine.
 pub struct World {
