@@ -1,5 +1,7 @@
 //! Carries a plan out, looks at what became of it, and undoes it when either fails.
 
+use nix::errno::Errno;
+
 use super::deadline::Deadline;
 use super::failure::{Cause, Undone};
 use crate::apply::{Executor, Transaction};
@@ -37,7 +39,12 @@ pub fn carry_out(
             transaction.commit();
             Ok(())
         }
-        Err(cause) => Err(Undone { cause: *cause, left: transaction.undo() }.into()),
+        Err(cause) => {
+            // What was changed about a link that is gone went with it.
+            let mut left = transaction.undo();
+            left.retain(|(_, error)| !matches!(error.errno, Errno::ENODEV | Errno::ENXIO));
+            Err(Undone { cause: *cause, left }.into())
+        }
     }
 }
 

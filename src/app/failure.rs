@@ -138,7 +138,11 @@ impl std::error::Error for Undone {}
 /// What the kernel's refusal of an operation means, and what to do.
 fn explain(operation: &Operation, error: &kernel::Error) -> (&'static str, &'static str) {
     match (&operation.setting, error.errno) {
+        _ if error.answer_lost => ("the kernel's answer was lost", "try again"),
         (_, Errno::EPERM | Errno::EACCES) => ("this process may not", "run it as root"),
+        (Setting::Sysctl(..), Errno::EROFS) => {
+            ("/proc/sys may not be written here", "mount it writable, or run QEMU outside of the container")
+        }
         (Setting::Master(_), Errno::EXFULL) => {
             ("the bridge has 1,023 ports, the most it can have", "use another bridge")
         }
@@ -159,7 +163,7 @@ fn explain(operation: &Operation, error: &kernel::Error) -> (&'static str, &'sta
         }
         (_, Errno::ENODEV | Errno::ENXIO) => ("the link went away meanwhile", "start the guest again"),
         (_, Errno::ENOMEM | Errno::ENOBUFS) => ("the kernel is out of memory", "free some and try again"),
-        _ => ("the kernel refused", "see the kernel's log for more"),
+        _ => ("the kernel refused", "try again, and report it if it stays so"),
     }
 }
 

@@ -66,11 +66,13 @@ fn direction(own_name: &OsStr) -> (Direction, Option<&OsStr>) {
     let name = Path::new(own_name).file_name().unwrap_or_default().as_bytes();
     let after = |word: &[u8]| {
         let at = name.windows(word.len()).position(|part| part == word)?;
-        name.get(at + word.len()..)
+        Some((at, name.get(at + word.len()..)?))
     };
-    let (direction, rest) = match (after(b"ifdown"), after(b"ifup")) {
-        (Some(rest), _) => (Direction::Down, rest),
-        (None, rest) => (Direction::Up, rest.unwrap_or_default()),
+    // The first of the two decides: what follows is a network's name.
+    let (direction, rest) = match (after(b"ifup"), after(b"ifdown")) {
+        (Some((up, rest)), Some((down, _))) if up < down => (Direction::Up, rest),
+        (_, Some((_, rest))) => (Direction::Down, rest),
+        (up, None) => (Direction::Up, up.map(|(_, rest)| rest).unwrap_or_default()),
     };
     (direction, rest.strip_prefix(b"-").map(OsStr::from_bytes))
 }
@@ -88,7 +90,9 @@ fn call(
     };
     let tap =
         IfName::from_bytes(tap.as_bytes()).map_err(|invalid| Usage(format!("{invalid}; usage: {program} TAP")))?;
-    let suffix = suffix.map(|suffix| suffix.to_string_lossy().parse()).transpose();
+    // Down needs no network: the tap's mark names it.
+    let suffix =
+        suffix.filter(|_| direction == Direction::Up).map(|suffix| suffix.to_string_lossy().parse()).transpose();
     let suffix =
         suffix.map_err(|invalid| Usage(format!("the hook's own name ends with no network's name: {invalid}")))?;
     Ok(Call { tap, suffix, started })
@@ -108,6 +112,8 @@ mod tests {
         assert_eq!(is("/usr/libexec/vnet-ifdown"), (Direction::Down, None));
         assert_eq!(is("vnet-ifup-lab"), (Direction::Up, Some("lab".to_owned())));
         assert_eq!(is("./vnet-ifdown-my-lab"), (Direction::Down, Some("my-lab".to_owned())));
+        assert_eq!(is("vnet-ifup-ifdown"), (Direction::Up, Some("ifdown".to_owned())));
+        assert_eq!(is("vnet-ifdown-ifup"), (Direction::Down, Some("ifup".to_owned())));
         assert_eq!(is("/etc/qemu-ifup"), (Direction::Up, None));
         assert_eq!(is("/opt/vnet-ifdown/hook"), (Direction::Up, None));
         assert_eq!(is(""), (Direction::Up, None));

@@ -8,7 +8,7 @@ use super::lock::lock_network;
 use super::settings::Settings;
 use crate::kernel::Host;
 use crate::kernel::sys::capability;
-use crate::model::Operation;
+use crate::model::{Former, Mark, NetworkName, Operation};
 use crate::plan::{self, Plan};
 
 pub(super) fn run(call: &Call) -> anyhow::Result<Report> {
@@ -28,15 +28,22 @@ pub(super) fn run(call: &Call) -> anyhow::Result<Report> {
     let _lock = lock_network(&settings.run_dir, &network, deadline)?;
     // Another run may have changed the tap while this one waited.
     let (plan, _) = plan_detach(&mut host, call)?;
-    carry_out(&mut host, &plan.operations, deadline, |host| Ok(plan_detach(host, call)?.0.operations))?;
-    Ok(Report { text: told(&plan), warning: false })
+    match carry_out(&mut host, &plan.operations, deadline, |host| Ok(plan_detach(host, call)?.0.operations)) {
+        // Whoever removed the tap meanwhile did what was left to do.
+        Err(_) if host.link(&call.tap)?.is_none() => Ok(Report { text: "it is gone".to_owned(), warning: false }),
+        result => result.map(|()| Report { text: told(&plan), warning: false }),
+    }
 }
 
 /// What is left to do, and the network whose port the tap is.
-fn plan_detach(host: &mut Host, call: &Call) -> anyhow::Result<(Plan, Option<crate::model::NetworkName>)> {
+fn plan_detach(host: &mut Host, call: &Call) -> anyhow::Result<(Plan, Option<NetworkName>)> {
     let tap = host.link(&call.tap)?;
-    let network = tap.as_ref().and_then(|tap| tap.mark()).map(|mark| mark.network().clone());
-    Ok((plan::detach(tap.as_ref()), network))
+    let mark = tap.as_ref().and_then(|tap| tap.mark());
+    let home = match &mark {
+        Some(Mark::Port(_, Some(Former { master: Some(home), .. }))) => host.link(home)?.map(|home| home.name),
+        _ => None,
+    };
+    Ok((plan::detach(tap.as_ref(), home.as_ref()), mark.map(|mark| mark.network().clone())))
 }
 
 fn told(plan: &Plan) -> String {

@@ -26,6 +26,8 @@ fn lock_failed(error: io::Error, run_dir: &Path, name: &NetworkName) -> anyhow::
         io::ErrorKind::ReadOnlyFilesystem => {
             anyhow::anyhow!("{what}: {error}; mount {} writable, for it holds what a reboot forgets", run_dir.display())
         }
+        io::ErrorKind::NotFound => anyhow::anyhow!("{what}: {error}; make the directory above {}", run_dir.display()),
+        io::ErrorKind::NotADirectory => anyhow::anyhow!("{what}: {error}; part of that path is a file, remove it"),
         _ => anyhow::anyhow!("{what}: {error}; see that {} is root's and writable", run_dir.display()),
     }
 }

@@ -2,9 +2,13 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
 
 use crate::kernel::sys::process;
 use syslog::{Facility, LogFormat, Logger, LoggerBackend, Severity};
+
+/// Where syslog listens on Linux, for datagrams.
+const SOCKET: &str = "/dev/log";
 
 /// The name under which a program logs.
 #[derive(Clone, Copy, Debug)]
@@ -33,12 +37,12 @@ impl Log<'_> {
     }
 
     fn send(self, severity: Severity, text: &str) -> Result<(), syslog::Error> {
+        // Before it connects: a daemon that does not read must not hold up a guest.
+        let socket = UnixDatagram::unbound().map_err(syslog::Error::Write)?;
+        socket.set_nonblocking(true).map_err(syslog::Error::Write)?;
+        socket.connect(SOCKET).map_err(syslog::Error::Write)?;
         let formatter = Line { program: self.0, pid: std::process::id() };
-        let mut logger: Logger<LoggerBackend, Line<'_>> = syslog::unix(formatter)?;
-        if let LoggerBackend::Unix(socket) = &logger.backend {
-            // A daemon that does not read must not hold up a guest.
-            socket.set_nonblocking(true).map_err(syslog::Error::Write)?;
-        }
+        let mut logger = Logger { formatter, backend: LoggerBackend::Unix(socket) };
         logger.formatter.format(&mut logger.backend, severity, text)
     }
 

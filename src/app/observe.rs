@@ -17,13 +17,17 @@ pub fn observe(host: &mut Host, tap: &IfName, network: &Network) -> Result<Snaps
     let bridge = host.link(&network.bridge)?;
     let tap = host.link(tap)?;
     let holds_queue = tap.as_ref().is_some_and(|tap| tap.is_open() && tun::holds_queue(&tap.name));
+    let tap_addresses = match &tap {
+        Some(tap) if !tap.goes_with_its_holder() => host.addresses(tap)?,
+        _ => Vec::new(),
+    };
     let groundwork = if plan::needs_groundwork(network, bridge.as_ref()) {
         let machine_id = machine_id()?;
         Some(host.groundwork(&network.bridge, bridge.as_ref(), &machine_id)?)
     } else {
         None
     };
-    Ok(Snapshot { tap, holds_queue, bridge, groundwork })
+    Ok(Snapshot { tap, holds_queue, tap_addresses, bridge, groundwork })
 }
 
 /// The machine's identity. A machine without one still gets MACs that stay the same; one whose identity cannot be read

@@ -60,7 +60,10 @@ fn operation(operation: &Operation) -> Value {
     let (setting, before, after) = match &operation.setting {
         Setting::Bridge(Change { before, after }) => {
             let bridge = |new: &Option<crate::model::NewBridge>| {
-                new.map_or(Value::Null, |new| json!({ "mac": new.mac.to_string(), "options": new.options }))
+                new.map_or(
+                    Value::Null,
+                    |new| json!({ "mac": new.mac.to_string(), "mtu": new.mtu, "options": new.options }),
+                )
             };
             ("bridge".to_owned(), bridge(before), bridge(after))
         }

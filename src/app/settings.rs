@@ -37,13 +37,18 @@ fn directory(variable: &str, standard: &str, caller: Uid) -> Result<PathBuf, Pro
         return Ok(standard.into());
     }
     let Some(path) = std::env::var_os(variable).map(PathBuf::from) else { return Ok(standard.into()) };
-    let refuse =
-        |what: String| Problems(vec![Problem { file: path.clone(), line: None, key: variable.to_owned(), what }]);
+    let refuse = |what: String| {
+        let (file, key) = match path.as_os_str().is_empty() {
+            true => (variable.into(), String::new()),
+            false => (path.clone(), variable.to_owned()),
+        };
+        Problems(vec![Problem { file, line: None, key, what }])
+    };
     if !path.is_absolute() {
-        return Err(refuse("is no absolute path; QEMU may run the hook in any directory".to_owned()));
+        return Err(refuse("has to name an absolute path, for QEMU may run the hook in any directory".to_owned()));
     }
     if caller.is_root() && is_whole_machines_root() {
-        only_root_writes(&path).map_err(refuse)?;
+        return only_roots(&path).map_err(refuse);
     }
     Ok(path)
 }
@@ -54,27 +59,35 @@ fn is_whole_machines_root() -> bool {
     map.is_empty() || map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
-/// Whether every part of a path is root's and closed to others, but for a sticky directory such as /tmp. A path that
-/// does not exist is judged by the part that does.
-fn only_root_writes(path: &Path) -> Result<(), String> {
+/// The path without its symbolic links, of which every part is root's and closed to others, but for a sticky directory
+/// such as /tmp on the way. Of a path that does not exist yet, the last part that does is closed without exception: who
+/// may write there could make the rest.
+fn only_roots(path: &Path) -> Result<PathBuf, String> {
     let real = match path.canonicalize() {
         Ok(real) => real,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match path.parent() {
-            Some(parent) => return only_root_writes(parent),
-            None => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => {
+                let parent = only_roots(parent)?;
+                closed(&parent, false)?;
+                return Ok(parent.join(name));
+            }
+            _ => return Err("does not exist".to_owned()),
         },
         Err(error) => return Err(format!("cannot be followed: {error}")),
     };
-    for part in real.ancestors() {
-        let status =
-            part.symlink_metadata().map_err(|error| format!("{} cannot be examined: {error}", part.display()))?;
-        let sticky = status.mode() & 0o1000 != 0;
-        if status.uid() != 0 || (status.mode() & 0o022 != 0 && !sticky) {
-            let part = part.display();
-            return Err(format!(
-                "is not used by root: others may change {part}; chown root and chmod go-w it, or unset it"
-            ));
-        }
+    real.ancestors().try_for_each(|part| closed(part, true))?;
+    Ok(real)
+}
+
+/// Whether a part of a path is root's and closed to others, or sticky where that may be.
+fn closed(part: &Path, may_be_sticky: bool) -> Result<(), String> {
+    let status = part.symlink_metadata().map_err(|error| format!("{} cannot be examined: {error}", part.display()))?;
+    let sticky = may_be_sticky && status.mode() & 0o1000 != 0;
+    if status.uid() != 0 || (status.mode() & 0o022 != 0 && !sticky) {
+        let part = part.display();
+        return Err(format!(
+            "is not used by root: others may change {part}; chown root and chmod go-w it, or unset it"
+        ));
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ pub fn choose(store: &Store, tap: &IfName, suffix: Option<&NetworkName>) -> Resu
     if let Some(name) = suffix {
         let network = store.network(name)?.ok_or_else(|| {
             let path = store.network_path(name);
-            vec![Problem::of_file(&path, format!("is missing, and the hook was run as the one of network {name}"))]
+            vec![Problem::of_file(&path, format!("is missing, and the hook was run as the one of network {name}; write it, or run the hook by another name"))]
         })?;
         return Ok(Choice::Network(network, guest));
     }

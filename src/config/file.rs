@@ -66,3 +66,18 @@ fn judge(file: &File, owner: Owner) -> Result<usize, String> {
 fn too_large(size: u64) -> String {
     format!("has {size} bytes or more; a file here has at most {MOST}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_grows_while_it_is_read_is_not_cut() {
+        let file =
+            || File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap_or_else(|error| panic!("{error}"));
+        let size = file().metadata().map_or(0, |status| usize::try_from(status.size()).unwrap_or(0));
+        assert_eq!(contents(file(), size).map(|text| text.len()), Ok(size));
+        assert_eq!(contents(file(), size - 1), Err("grew while it was read; try again".to_owned()));
+        assert_eq!(contents(file(), size + 1).map(|text| text.len()), Ok(size), "one that shrank is what it is now");
+    }
+}

@@ -23,8 +23,11 @@ pub struct Guest {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object such as {\"network\": \"lab\", \"mac\": \"52:54:00:12:34:56\"}")]
 struct GuestFile {
+    #[serde(default, deserialize_with = "json::given")]
     network: Option<NetworkName>,
+    #[serde(default, deserialize_with = "json::given")]
     mac: Option<Mac>,
+    #[serde(default, deserialize_with = "json::given")]
     tap_mac: Option<Mac>,
 }
 

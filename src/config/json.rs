@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::Path;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::problem::Problem;
@@ -30,12 +31,18 @@ pub(super) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, P
         let said = said.strip_suffix(&place).unwrap_or(&said);
         let (key, what) = if error.is_data() {
             let key = key_at(text, offset(text, error.line(), error.column()), said);
-            (key, said.replacen(", expected", "; expected", 1))
+            let remedy = if said.starts_with("duplicate field") { "; keep one of them" } else { "" };
+            (key, format!("{}{remedy}", said.replacen(", expected", "; expected", 1)))
         } else {
             (String::new(), format!("this is no JSON: {said}"))
         };
         Problem { file: path.to_owned(), line: Some(error.line().max(1)), key: printable(&key), what: printable(&what) }
     })
+}
+
+/// Reads a key that may be absent, but not `null`: for a field with `#[serde(default, deserialize_with = …)]`.
+pub(super) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Escapes control characters: keys and values are shown in logs and on terminals.
@@ -179,7 +186,7 @@ mod tests {
         for (text, expected) in [
             ("{\n\"mode\": 5\n}", "F:2: mode: invalid type: integer `5`; expected a string".to_owned()),
             ("{\"mode\": \"a\",\n \"mod\": 5}", format!("F:2: mod: unknown field `mod`; {known}")),
-            ("{\"mode\": \"a\",\n\"mode\": \"b\"}", "F:2: mode: duplicate field `mode`".to_owned()),
+            ("{\"mode\": \"a\",\n\"mode\": \"b\"}", "F:2: mode: duplicate field `mode`; keep one of them".to_owned()),
             (
                 "{\"inner\": {\"number\":\n 256}}",
                 "F:2: inner.number: invalid value: integer `256`; expected u8".to_owned(),

@@ -1,11 +1,13 @@
 //! A network: the file `networks/NAME.json`.
 
+use std::str::FromStr;
+
 use serde::Deserialize;
 
 use super::json;
 use super::problem::Problem;
 use super::store::Source;
-use crate::model::{Address, IfName, Mtu, NetworkName};
+use crate::model::{Address, IfName, Invalid, Mtu, NetworkName, deserialize_text};
 
 /// A network as its file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,19 +64,40 @@ impl OwnBridge {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object such as {\"mode\": \"isolated\"}")]
 struct NetworkFile {
+    #[serde(default, deserialize_with = "json::given")]
     mode: Option<Word>,
+    #[serde(default, deserialize_with = "json::given")]
     bridge: Option<IfName>,
+    #[serde(default, deserialize_with = "json::given")]
     addresses: Option<Vec<Address>>,
+    #[serde(default, deserialize_with = "json::given")]
     mtu: Option<Mtu>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy)]
 enum Word {
     Isolated,
     HostOnly,
     Bridged,
 }
+
+impl FromStr for Word {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "isolated" => Ok(Self::Isolated),
+            "host-only" => Ok(Self::HostOnly),
+            "bridged" => Ok(Self::Bridged),
+            other => Err(Invalid::new(
+                format!("{} is no mode", Invalid::quote(other.as_bytes())),
+                "say \"isolated\", \"host-only\" or \"bridged\"",
+            )),
+        }
+    }
+}
+
+deserialize_text!(Word, "\"isolated\", \"host-only\" or \"bridged\"");
 
 impl Network {
     /// An existing bridge that guests join though no file says so.
@@ -231,7 +254,11 @@ mod tests {
     #[test]
     fn wrong_values_are_told_with_the_right_ones() {
         for (text, expected) in [
-            (r#"{"mode": "natted"}"#, "unknown variant `natted`; expected one of `isolated`, `host-only`, `bridged`"),
+            (r#"{"mode": "natted"}"#, "mode: \"natted\" is no mode; say \"isolated\", \"host-only\" or \"bridged\""),
+            (r#"{"mode": 5}"#, "mode: invalid type: integer `5`; expected \"isolated\", \"host-only\" or \"bridged\""),
+            (r#"{"mode": {"isolated": null}}"#, "mode: invalid type: map; expected \"isolated\""),
+            (r#"{"mode": "isolated", "mtu": null}"#, "mtu: invalid type: null; expected a whole number"),
+            (r#"{"mode": "isolated", "bridge": null}"#, "bridge: invalid type: null; expected an interface's name"),
             (r#"{"mode": "isolated", "mtu": 67}"#, "mtu: 67 bytes; an MTU is 68 to 65535 bytes"),
             (r#"{"mode": "isolated", "mtu": "1500"}"#, "expected a whole number of bytes from 68 to 65535"),
             (r#"{"mode": "isolated", "bridge": "a:b"}"#, "bridge: \"a:b\" holds ':'; an interface's name has letters"),

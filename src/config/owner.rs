@@ -24,3 +24,15 @@ impl Owner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_files_and_the_callers_own_are_believed() {
+        let may_own = |caller, uid| Owner::root_or(caller).may_own(uid);
+        assert!(may_own(0, 0) && may_own(1000, 0) && may_own(1000, 1000));
+        assert!(!may_own(0, 1000) && !may_own(1000, 1001));
+    }
+}

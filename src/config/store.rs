@@ -1,6 +1,7 @@
 //! The configuration directory.
 
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::owner::Owner;
 use super::problem::Problem;
@@ -79,7 +80,7 @@ impl Store {
     /// # Errors
     /// A directory that cannot be read.
     pub fn has_networks(&self) -> Result<bool, Problem> {
-        self.entries("networks").map(|mut names| names.next().is_some())
+        self.entries("networks").map(|names| !names.is_empty())
     }
 
     /// The names of all networks, sorted, and the problems of files that are named like none.
@@ -116,20 +117,25 @@ impl Store {
     }
 
     /// The names, without `.json`, of the files in a directory that end with it; none if there is no directory.
-    fn entries(&self, directory: &str) -> Result<impl Iterator<Item = String> + use<>, Problem> {
+    fn entries(&self, directory: &str) -> Result<Vec<String>, Problem> {
         let path = self.root.join(directory);
-        let entries = match std::fs::read_dir(&path) {
-            Ok(entries) => Some(entries),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            // A symbolic link that leads nowhere is a mistake, not an absence.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {
+                return Ok(Vec::new());
+            }
             Err(error) => return Err(unreadable(&path, &error)),
         };
-        Ok(entries.into_iter().flatten().filter_map(Result::ok).filter_map(|entry| {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            name.strip_suffix(".json").map(str::to_owned)
-        }))
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(|error| unreadable(&path, &error))?.file_name();
+            names.extend(name.to_string_lossy().strip_suffix(".json").map(str::to_owned));
+        }
+        Ok(names)
     }
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
+fn unreadable(path: &Path, error: &io::Error) -> Problem {
     Problem::of_file(path, format!("cannot be listed: {error}"))
 }

@@ -42,13 +42,13 @@ impl Error {
         self
     }
 
-    /// The errno's name and text, and the kernel's own sentence: `EBUSY: Device or resource busy; kernel: "…"`.
+    /// The errno's name and text, the kernel's own sentence, and where in the request it points:
+    /// `EINVAL: Invalid argument; the kernel says "mtu greater than device maximum", of byte 36`.
     pub fn reason(&self) -> String {
         let errno = format!("{:?}: {}", self.errno, self.errno.desc());
-        match &self.sentence {
-            Some(sentence) => format!("{errno}; the kernel says \"{sentence}\""),
-            None => errno,
-        }
+        let sentence = self.sentence.as_ref().map(|text| format!("; the kernel says \"{text}\"")).unwrap_or_default();
+        let offset = self.offset.map(|offset| format!(", of byte {offset}")).unwrap_or_default();
+        format!("{errno}{sentence}{offset}")
     }
 }
 

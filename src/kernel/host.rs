@@ -7,7 +7,7 @@ use super::error::Error;
 use super::netlink::socket::Socket;
 use super::netlink::{address, link, route};
 use super::sys::{sysctl, tun};
-use crate::model::{Change, Groundwork, IfName, Link, Mac, Master, NewBridge, Operation, Setting, Sysctl};
+use crate::model::{Address, Change, Groundwork, IfName, Link, Mac, Master, NewBridge, Operation, Setting, Sysctl};
 
 /// The kernel of this network namespace, through one netlink socket.
 #[derive(Debug)]
@@ -38,8 +38,17 @@ impl Host {
     fn name(&mut self, index: u32) -> Result<IfName, Error> {
         match self.known.iter().find(|(_, known)| *known == index) {
             Some((name, _)) => Ok(name.clone()),
-            None => link::name_by_index(&mut self.socket, index),
+            None => {
+                let name = link::name_by_index(&mut self.socket, index)?;
+                self.known.push((name.clone(), index));
+                Ok(name)
+            }
         }
+    }
+
+    /// The host's addresses on a link, without link-local ones.
+    pub fn addresses(&mut self, link: &Link) -> Result<Vec<Address>, Error> {
+        address::addresses_of(&mut self.socket, link.index)
     }
 
     /// The name of the link that carries the host's default route.
@@ -53,7 +62,7 @@ impl Host {
     /// What a bridge of this name, there or not, has or would start with.
     pub fn groundwork(&mut self, name: &IfName, bridge: Option<&Link>, machine_id: &[u8]) -> Result<Groundwork, Error> {
         let addresses = match bridge {
-            Some(link) => address::addresses_of(&mut self.socket, link.index)?,
+            Some(link) => self.addresses(link)?,
             None => Vec::new(),
         };
         let mut sysctls = Vec::new();

@@ -29,6 +29,8 @@ pub struct Link {
     pub alias: Option<String>,
     /// How it makes its IPv6 link-local address; `None` where the link or the kernel has no IPv6.
     pub addr_gen: Option<AddrGen>,
+    /// Whether what comes in by it over IPv4 may be routed on (`net.ipv4.conf.LINK.forwarding`).
+    pub forwards: bool,
 }
 
 impl Link {
@@ -42,9 +44,9 @@ impl Link {
         self.alias.as_deref().filter(|alias| Mark::parse(alias).is_none())
     }
 
-    /// Whether it is a tap of QEMU's that another user could listen on, and speak from, by a queue of its own.
-    pub fn is_open(&self) -> bool {
-        matches!(self.kind, Kind::Tun { persistent: false, open: true })
+    /// Whether it is a tap that another user could listen on, and speak from, by a queue of its own.
+    pub const fn is_open(&self) -> bool {
+        matches!(self.kind, Kind::Tun { open: true, .. })
     }
 
     /// Whether the kernel removes it by itself when the program that holds it goes.

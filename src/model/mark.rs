@@ -2,23 +2,28 @@
 
 use std::fmt;
 
-use super::{AddrGen, Mac, NetworkName};
+use super::{AddrGen, IfName, Mac, NetworkName};
 
 /// Whose a link is: `vnet:NETWORK:owned` for one that we made, `vnet:NETWORK:port` for one that was given to us.
 ///
-/// It lives on the kernel's object, where `ip link` shows it, so no crash and no lost file separates the two. On a
-/// link that outlives its guest the mark also keeps what the link was before:
-/// `vnet:lab:port:down,1500,eui64,fe:54:00:12:34:57`.
+/// It lives on the kernel's object, where `ip link` shows it, so no crash and no lost file separates the two. A bridge
+/// that is finished also carries a seal, `vnet:lab:owned:5e0c1b2a`, which tells of which file it was made. And a link
+/// that outlives its guest carries what it was before and where it was put, so that it can be given back:
+/// `vnet:lab:port:down,1500,eui64,fe:54:00:12:34:57,vn-lab`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// We made the link for this network.
-    Owned(NetworkName),
+    /// We made the link for this network; the seal says that it is finished.
+    Owned(NetworkName, Option<Seal>),
     /// The link is another's, and a port of this network while its guest runs.
     Port(NetworkName, Option<Former>),
 }
 
-/// What a link was before it became a port.
+/// What a bridge was made of: a digest of what its network's file asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seal(u32);
+
+/// What a link was before it became a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Former {
     /// Whether it was up.
     pub up: bool,
@@ -28,13 +33,30 @@ pub struct Former {
     pub addr_gen: Option<AddrGen>,
     /// Its MAC.
     pub mac: Mac,
+    /// The bridge that it was made a port of: from no other may it be taken.
+    pub bridge: IfName,
+    /// The bridge that it was a port of already.
+    pub master: Option<IfName>,
+}
+
+impl Seal {
+    /// The seal of what is described by a text.
+    pub fn of(text: &str) -> Self {
+        // FNV-1a, 32 bits: it tells one version of a file from the next.
+        Self(text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let hexadecimal = text.len() == 8 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        hexadecimal.then(|| u32::from_str_radix(text, 16).ok().map(Self)).flatten()
+    }
 }
 
 impl Mark {
     /// The network that the link belongs to.
     pub const fn network(&self) -> &NetworkName {
         match self {
-            Self::Owned(network) | Self::Port(network, _) => network,
+            Self::Owned(network, _) | Self::Port(network, _) => network,
         }
     }
 
@@ -43,8 +65,9 @@ impl Mark {
         let (network, role) = alias.strip_prefix("vnet:")?.split_once(':')?;
         let network = network.parse().ok()?;
         match role.split_once(':') {
-            None if role == "owned" => Some(Self::Owned(network)),
+            None if role == "owned" => Some(Self::Owned(network, None)),
             None if role == "port" => Some(Self::Port(network, None)),
+            Some(("owned", seal)) => Some(Self::Owned(network, Some(Seal::parse(seal)?))),
             Some(("port", former)) => Some(Self::Port(network, Some(Former::parse(former)?))),
             _ => None,
         }
@@ -53,7 +76,7 @@ impl Mark {
 
 impl Former {
     fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(4, ',');
+        let mut parts = text.split(',');
         let up = match parts.next()? {
             "up" => true,
             "down" => false,
@@ -69,23 +92,43 @@ impl Former {
             _ => return None,
         };
         let mac = parts.next()?.parse().ok()?;
-        Some(Self { up, mtu, addr_gen, mac })
+        let bridge = parts.next()?.parse().ok()?;
+        let master = parts.next().map(str::parse).transpose().ok()?;
+        match parts.next() {
+            None => Some(Self { up, mtu, addr_gen, mac, bridge, master }),
+            Some(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
     }
 }
 
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Owned(network) => write!(f, "vnet:{network}:owned"),
+            Self::Owned(network, None) => write!(f, "vnet:{network}:owned"),
+            Self::Owned(network, Some(seal)) => write!(f, "vnet:{network}:owned:{seal}"),
             Self::Port(network, None) => write!(f, "vnet:{network}:port"),
-            Self::Port(network, Some(Former { up, mtu, addr_gen, mac })) => {
-                let up = if *up { "up" } else { "down" };
-                write!(f, "vnet:{network}:port:{up},{mtu},")?;
-                match addr_gen {
-                    Some(mode) => write!(f, "{mode},{mac}"),
-                    None => write!(f, "no-ipv6,{mac}"),
-                }
-            }
+            Self::Port(network, Some(former)) => write!(f, "vnet:{network}:port:{former}"),
+        }
+    }
+}
+
+impl fmt::Display for Former {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{},{},", if self.up { "up" } else { "down" }, self.mtu)?;
+        match self.addr_gen {
+            Some(mode) => write!(f, "{mode}")?,
+            None => f.write_str("no-ipv6")?,
+        }
+        write!(f, ",{},{}", self.mac, self.bridge)?;
+        match &self.master {
+            Some(master) => write!(f, ",{master}"),
+            None => Ok(()),
         }
     }
 }
@@ -98,9 +141,10 @@ mod tests {
     fn a_mark_is_read_back_as_it_was_written() {
         for alias in [
             "vnet:lab:owned",
+            "vnet:lab:owned:00c0ffee",
             "vnet:lab:port",
-            "vnet:my.net-2:port:up,9000,stable-privacy,fe:54:00:12:34:57",
-            "vnet:lab:port:down,576,no-ipv6,52:54:00:12:34:57",
+            "vnet:my.net-2:port:up,9000,stable-privacy,fe:54:00:12:34:57,vn-lab",
+            "vnet:lab:port:down,576,no-ipv6,52:54:00:12:34:57,br0,br0",
         ] {
             assert_eq!(Mark::parse(alias).map(|mark| mark.to_string()).as_deref(), Some(alias));
         }
@@ -119,7 +163,12 @@ mod tests {
             "VNET:lab:owned",
             "vnet:lab:owned:x",
             "vnet:lab:port:",
+            "vnet:lab:owned:c0ffee",
+            "vnet:lab:owned:00C0FFE-",
             "vnet:lab:port:up,9000",
+            "vnet:lab:port:up,9000,none,fe:54:00:12:34:57",
+            "vnet:lab:port:up,9000,none,fe:54:00:12:34:57,br0,br1,br2",
+            "vnet:lab:port:up,9000,none,fe:54:00:12:34:57,a/b",
             "uplink to vnet:lab:owned",
         ] {
             assert_eq!(Mark::parse(alias), None, "{alias:?}");

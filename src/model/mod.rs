@@ -13,9 +13,10 @@ mod snapshot;
 
 pub use address::Address;
 pub use invalid::Invalid;
+pub(crate) use invalid::deserialize_text;
 pub use link::{AddrGen, BridgeOptions, Kind, Link, Master};
 pub use mac::Mac;
-pub use mark::{Former, Mark};
+pub use mark::{Former, Mark, Seal};
 pub use mtu::Mtu;
 pub use name::{IfName, NetworkName};
 pub use operation::{Change, NewBridge, Operation, Setting, Sysctl};

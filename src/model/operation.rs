@@ -72,6 +72,9 @@ pub enum Setting {
 pub struct NewBridge {
     /// Pinned: a bridge without an address of its own takes its lowest port's, and so changes as guests come and go.
     pub mac: Mac,
+    /// Other than the one that it shall have: the kernel lets a bridge follow its ports' MTU until another is set, and
+    /// setting the same is nothing to it.
+    pub mtu: u32,
     /// Given at once, or the first port would wait for the spanning tree.
     pub options: BridgeOptions,
 }

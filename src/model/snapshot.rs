@@ -9,6 +9,8 @@ pub struct Snapshot {
     pub tap: Option<Link>,
     /// Whether a queue of the tap was left open in this process, as QEMU does; looked at only for a tap that is open.
     pub holds_queue: bool,
+    /// The host's addresses on the tap, without link-local ones; looked at only for a link that outlives its guest.
+    pub tap_addresses: Vec<Address>,
     /// The network's bridge, if there is such a link.
     pub bridge: Option<Link>,
     /// What else a network of ours rests on; read only where its bridge has yet to be made or finished.

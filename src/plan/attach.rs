@@ -16,6 +16,9 @@ pub fn attach(name: &IfName, network: &Network, guest: Option<&Guest>, snapshot:
         return Err(Refusal::AlternativeName(tap.name.clone()));
     }
     admit(tap, network)?;
+    if let Some(address) = snapshot.tap_addresses.first() {
+        return Err(Refusal::HasAddress(*address));
+    }
     let mut plan = Plan::default();
     let mtu = bridge::prepare(&mut plan, network, snapshot)?;
     let (least, most) = tap.mtu_range;
@@ -48,16 +51,26 @@ fn admit(tap: &Link, network: &Network) -> Result<(), Refusal> {
         return Err(Refusal::ForeignAlias(alias.to_owned()));
     }
     match &tap.master {
-        Some(master) if master.name != network.bridge && tap.mark().is_none() => {
+        Some(master) if master.name != network.bridge && !was_put_into(tap, &master.name) => {
             Err(Refusal::InAnother(master.name.clone()))
         }
         _ => Ok(()),
     }
 }
 
+/// Whether the tap is in this bridge because we put it there.
+fn was_put_into(tap: &Link, bridge: &IfName) -> bool {
+    matches!(tap.mark(), Some(Mark::Port(_, Some(former))) if former.bridge == *bridge)
+}
+
 /// Marks the tap, gives it what a port needs, attaches it and sets it up.
 fn port(plan: &mut Plan, network: &Network, guest: Option<&Guest>, (tap, holds_queue): (&Link, bool), mtu: u32) {
     let name = &tap.name;
+    let mut master = tap.master.as_ref().map(|master| master.name.clone());
+    if master.as_ref().is_some_and(|master| *master != network.bridge) {
+        // Out of where we put it, as long as its mark says so.
+        plan.change(name, Setting::Master(Change::new(master.take(), None)));
+    }
     plan.change(name, Setting::Alias(Change::new(tap.alias.clone(), Some(mark(network, tap).to_string()))));
     close(plan, tap, holds_queue);
     // A tap that is up has its IPv6 address already; going down takes it away.
@@ -74,14 +87,13 @@ fn port(plan: &mut Plan, network: &Network, guest: Option<&Guest>, (tap, holds_q
     };
     plan.change(name, Setting::Mac(Change::new(tap.mac, mac)));
     after.into_iter().for_each(|setting| plan.change(name, setting));
-    let master = tap.master.as_ref().map(|master| master.name.clone());
     plan.change(name, Setting::Master(Change::new(master, Some(network.bridge.clone()))));
     plan.set_up(name, starts_up, true);
 }
 
 /// Closes a tap that any user could open a queue of, and so hear and speak for the guest.
 fn close(plan: &mut Plan, tap: &Link, holds_queue: bool) {
-    if tap.is_open() && holds_queue {
+    if tap.is_open() && holds_queue && tap.goes_with_its_holder() {
         plan.change(&tap.name, Setting::Open(Change::new(true, false)));
     } else if tap.is_open() {
         plan.notes.push("any user who may open /dev/net/tun may open a queue of it".to_owned());
@@ -91,10 +103,17 @@ fn close(plan: &mut Plan, tap: &Link, holds_queue: bool) {
 /// The mark for the tap: one that outlives its guest also says what it was before, once.
 fn mark(network: &Network, tap: &Link) -> Mark {
     let former = match tap.mark() {
-        Some(Mark::Port(_, former)) => former,
-        Some(owned @ Mark::Owned(_)) if *owned.network() == network.name => return owned,
+        Some(Mark::Port(_, former)) => former.map(|former| Former { bridge: network.bridge.clone(), ..former }),
+        Some(Mark::Owned(owner, seal)) if owner == network.name => return Mark::Owned(owner, seal),
         _ if tap.goes_with_its_holder() => None,
-        _ => Some(Former { up: tap.up, mtu: tap.mtu, addr_gen: tap.addr_gen, mac: tap.mac }),
+        _ => Some(Former {
+            up: tap.up,
+            mtu: tap.mtu,
+            addr_gen: tap.addr_gen,
+            mac: tap.mac,
+            bridge: network.bridge.clone(),
+            master: tap.master.as_ref().map(|master| master.name.clone()),
+        }),
     };
     Mark::Port(network.name.clone(), former)
 }

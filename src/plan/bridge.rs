@@ -3,7 +3,7 @@
 use super::{Plan, Refusal};
 use crate::config::{Mode, Network, OwnBridge};
 use crate::model::{
-    BridgeOptions, Change, Groundwork, IfName, Kind, Link, Mark, Mtu, NewBridge, Setting, Snapshot, Sysctl,
+    BridgeOptions, Change, Groundwork, IfName, Kind, Link, Mark, Mtu, NewBridge, Seal, Setting, Snapshot, Sysctl,
 };
 
 /// Whether planning asks for more than the links: where a bridge of ours has yet to be made or finished.
@@ -14,38 +14,44 @@ pub fn needs_groundwork(network: &Network, bridge: Option<&Link>) -> bool {
     }
 }
 
-/// Marked as ours, and up: the step that comes last.
+/// Up, sealed as made of what the file says now, and not made to forward since: whoever turns the host's forwarding on
+/// turns it on for every link.
 fn is_finished(network: &Network, bridge: &Link) -> bool {
-    bridge.up && bridge.mark() == Some(Mark::Owned(network.name.clone()))
+    let sealed = seal(network).map(|seal| Mark::Owned(network.name.clone(), Some(seal)));
+    bridge.up && !bridge.forwards && bridge.mark() == sealed
+}
+
+/// What tells this version of the network's file from another, where the bridge is ours.
+fn seal(network: &Network) -> Option<Seal> {
+    /// Another, once a bridge is given other things than now.
+    const VERSION: u32 = 1;
+    let (Mode::Isolated(own) | Mode::HostOnly(own)) = &network.mode else { return None };
+    let addresses: Vec<_> = own.addresses.iter().map(ToString::to_string).collect();
+    Some(Seal::of(&format!("{VERSION} {} {} {}", network.mode.word(), own.mtu, addresses.join(" "))))
 }
 
 /// Plans what the bridge lacks, and tells the MTU that its ports shall have.
 pub(super) fn prepare(plan: &mut Plan, network: &Network, snapshot: &Snapshot) -> Result<u32, Refusal> {
     let name = &network.bridge;
+    let found = snapshot.bridge.as_ref();
+    if let Some(bridge) = found.filter(|bridge| bridge.name != *name) {
+        return Err(Refusal::BridgeAlternativeName(name.clone(), bridge.name.clone()));
+    }
     let own = match &network.mode {
-        Mode::Bridged => return join(plan, name, snapshot.bridge.as_ref()),
+        Mode::Bridged => return join(plan, name, found),
         Mode::Isolated(own) | Mode::HostOnly(own) => own,
     };
-    match &snapshot.bridge {
-        Some(bridge) if is_finished(network, bridge) => return finished(plan, name, own, bridge),
-        found => {
+    match found {
+        Some(bridge) if is_finished(network, bridge) => match bridge.kind {
+            Kind::Bridge(_) => {}
+            _ => return Err(Refusal::BridgeTaken(name.clone())),
+        },
+        _ => {
             let ground = snapshot.groundwork.as_ref().ok_or_else(|| Refusal::Unobserved(name.clone()))?;
-            finish(plan, network, own, found.as_ref(), ground)?;
+            finish(plan, network, own, found, ground)?;
         }
     }
     Ok(own.mtu.get())
-}
-
-/// A bridge of ours that was finished: its guests may be at work, so it stays as it is.
-fn finished(plan: &mut Plan, name: &IfName, own: &OwnBridge, bridge: &Link) -> Result<u32, Refusal> {
-    let Kind::Bridge(_) = bridge.kind else { return Err(Refusal::BridgeTaken(name.clone())) };
-    if bridge.mtu != own.mtu.get() {
-        plan.notes.push(format!(
-            "{name} has the MTU {}, not the {} of its file; a bridge that is set down gets it with the next guest",
-            bridge.mtu, own.mtu
-        ));
-    }
-    Ok(bridge.mtu)
 }
 
 /// A bridge of the administrator's: it has to be there, and is taken as it is.
@@ -68,7 +74,9 @@ fn join(plan: &mut Plan, name: &IfName, bridge: Option<&Link>) -> Result<u32, Re
     Ok(bridge.mtu)
 }
 
-/// Makes a bridge of ours, or finishes one that a run before us began.
+/// Makes a bridge of ours, or finishes one that a run before us began, or that its file or somebody has changed since.
+///
+/// It is unsealed first, and sealed when all but going up is done, so that a run that ends in between leaves it for the next one to finish.
 fn finish(
     plan: &mut Plan,
     network: &Network,
@@ -77,19 +85,20 @@ fn finish(
     ground: &Groundwork,
 ) -> Result<(), Refusal> {
     let name = &network.bridge;
-    let options = match found {
-        Some(link) => claimed(network, link, ground)?,
-        None => {
-            let new = NewBridge { mac: ground.derived_mac, options: BridgeOptions::OURS };
-            plan.change(name, Setting::Bridge(Change::new(None, Some(new))));
-            BridgeOptions::OURS
-        }
-    };
-    let alias = Mark::Owned(network.name.clone()).to_string();
-    let found_alias = found.and_then(|link| link.alias.clone());
+    let unsealed = Mark::Owned(network.name.clone(), None).to_string();
+    let sealed = seal(network).map(|seal| Mark::Owned(network.name.clone(), Some(seal)).to_string());
     // What a new bridge has, where there is none yet.
-    let (mac, mtu, up) = found.map_or((ground.derived_mac, 1500, false), |link| (link.mac, link.mtu, link.up));
-    plan.change(name, Setting::Alias(Change::new(found_alias, Some(alias))));
+    let mut before = (BridgeOptions::OURS, ground.derived_mac, initial_mtu(own), false);
+    match found {
+        Some(link) => before = (claimed(network, link, ground)?, link.mac, link.mtu, link.up),
+        None => {
+            let new = NewBridge { mac: ground.derived_mac, mtu: initial_mtu(own), options: BridgeOptions::OURS };
+            plan.change(name, Setting::Bridge(Change::new(None, Some(new))));
+        }
+    }
+    let (options, mac, mtu, up) = before;
+    let alias = found.and_then(|link| link.alias.clone());
+    plan.change(name, Setting::Alias(Change::new(alias, Some(unsealed.clone()))));
     plan.change(name, Setting::BridgeOptions(Change::new(options, BridgeOptions::OURS)));
     plan.change(name, Setting::Mac(Change::new(mac, ground.derived_mac)));
     plan.change(name, Setting::Mtu(Change::new(mtu, own.mtu.get())));
@@ -104,8 +113,14 @@ fn finish(
     for address in &own.addresses {
         plan.change(name, Setting::Address(*address, Change::new(ground.addresses.contains(address), true)));
     }
+    plan.change(name, Setting::Alias(Change::new(Some(unsealed), sealed)));
     plan.set_up(name, up, true);
     Ok(())
+}
+
+/// The MTU that a bridge is made with: one that carries IPv6, and not the one that it shall have.
+fn initial_mtu(own: &OwnBridge) -> u32 {
+    if own.mtu.get() == Mtu::IPV6_MIN { Mtu::ETHERNET.get() } else { Mtu::IPV6_MIN }
 }
 
 /// A link of the bridge's name, if it is ours to finish: it is marked, or has the MAC that only we give and no alias
@@ -114,7 +129,7 @@ fn claimed(network: &Network, link: &Link, ground: &Groundwork) -> Result<Bridge
     let name = &network.bridge;
     let Kind::Bridge(options) = link.kind else { return Err(Refusal::BridgeTaken(name.clone())) };
     match (link.mark(), &link.alias) {
-        (Some(Mark::Owned(owner)), _) if owner == network.name => Ok(options),
+        (Some(Mark::Owned(owner, _)), _) if owner == network.name => Ok(options),
         (Some(mark), _) => Err(Refusal::BridgeOfAnother(name.clone(), mark.network().clone())),
         (None, None) if link.mac == ground.derived_mac => Ok(options),
         _ => Err(Refusal::BridgeTaken(name.clone())),
@@ -131,7 +146,7 @@ fn sysctls(own: &OwnBridge) -> impl Iterator<Item = (Sysctl, u32)> {
         (Sysctl::AcceptRa, 0),
         // Without this the host answers for its addresses on other links.
         (Sysctl::ArpIgnore, 1),
-        // On an isolated network, where the host has no address, this drops all that comes in.
+        // On an isolated network, where the host has no address, this drops what comes from any address at all.
         (Sysctl::RpFilter, 1),
         (Sysctl::Forwarding, 0),
     ]

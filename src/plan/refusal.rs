@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::{IfName, Kind, NetworkName};
+use crate::model::{Address, IfName, Kind, NetworkName};
 
 /// A reason to change nothing. Its text says what is the matter and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,10 @@ pub enum Refusal {
     NoSuchLink,
     /// The tap's name is another one of a link whose own name is this.
     AlternativeName(IfName),
+    /// The link carries traffic of the host's own: it has this address.
+    HasAddress(Address),
+    /// The bridge's name is another one of a link whose own name is the second.
+    BridgeAlternativeName(IfName, IfName),
     /// The tap carries no Ethernet frames.
     NotEthernet(Kind),
     /// The tap is itself a bridge.
@@ -58,6 +62,7 @@ impl Refusal {
             | Self::NotABridge(..)
             | Self::BridgeTaken(_)
             | Self::BridgeOfAnother(..)
+            | Self::BridgeAlternativeName(..)
             | Self::IsItsOwnBridge => Some("bridge"),
             _ => None,
         }
@@ -80,6 +85,12 @@ impl Refusal {
                 format!("its alias \"{}\" says that another program uses it", alias.escape_debug())
             }
             Self::InAnother(master) => format!("it is a port of {master} already, and vnet did not make it one"),
+            Self::HasAddress(address) => {
+                format!("the host has the address {address} on it, and would lose what it reaches there")
+            }
+            Self::BridgeAlternativeName(bridge, own) => {
+                format!("cannot join {bridge}: it is an alternative name of the link {own}")
+            }
             Self::IsItsOwnBridge => "it has the name of the bridge that it should join".to_owned(),
             Self::Mtu { wanted, range: (least, most) } => {
                 format!("it cannot have the network's MTU of {wanted} bytes, but {least} to {most}")
@@ -105,6 +116,8 @@ impl Refusal {
             Self::NoSuchLink => "QEMU makes the tap before it runs the hook; by hand: ip tuntap add NAME mode tap",
             Self::AlternativeName(_) => "give the link's own name, by which its files are named",
             Self::NotEthernet(Kind::Tun { .. }) => "make it with mode tap",
+            Self::BridgeAlternativeName(..) => "name the bridge by its own name",
+            Self::HasAddress(_) => "give the guest's tap, or take the address away first",
             Self::NotEthernet(_) | Self::IsABridge | Self::IsADevice => "give the guest's tap",
             Self::ForeignAlias(_) => "choose another tap, or clear the alias: ip link set NAME alias ''",
             Self::InAnother(_) => "take it out first: ip link set NAME nomaster",

@@ -18,11 +18,12 @@ fn the_guests_file_comes_first() {
     for name in ["lab", "web", "default", "named"] {
         world.network(name, ISOLATED);
     }
-    world.guest("lab-a", r#"{"network": "named"}"#);
+    world.guest("lab-a", r#"{"network": "named", "mac": "52:54:00:12:34:56"}"#);
     world.link_hook("vnet-ifup-web");
     let _tap = Tap::new("lab-a");
     world.hook("vnet-ifup-web", &["lab-a"]).succeeded();
     must_be("lab-a", "/master", "vn-named");
+    must_be("lab-a", "/address", "fe:54:00:12:34:56");
 }
 
 #[test]
@@ -105,6 +106,19 @@ fn without_any_configuration_an_ipv6_default_route_counts_as_well() {
     let _tap = Tap::new("tap0");
     world.up("tap0");
     must_be("tap0", "/master", "br0");
+}
+
+#[test]
+fn without_any_network_the_guests_file_still_gives_the_mac() {
+    let world = World::new();
+    make_bridge(&world, "br0");
+    world.ip("addr add 10.0.0.1/24 dev br0");
+    world.ip("route add default via 10.0.0.2");
+    world.guest("tap0", r#"{"mac": "52:54:00:12:34:56"}"#);
+    let _tap = Tap::new("tap0");
+    world.up("tap0");
+    must_be("tap0", "/master", "br0");
+    must_be("tap0", "/address", "fe:54:00:12:34:56");
 }
 
 #[test]

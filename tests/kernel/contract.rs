@@ -86,6 +86,24 @@ fn closed_standard_descriptors_do_not_matter() {
     assert!(run.text().starts_with("lab-a: /run/config/networks/lab.json:1: "), "{run:#?}");
 }
 
+/// What is then written to standard error must not go to the kernel, nor into the lock's file.
+#[test]
+fn nothing_takes_the_place_of_a_closed_standard_descriptor() {
+    let world = world();
+    let _tap = Tap::new("lab-a");
+    for closed in ["<&- >&- 2>&-", "2>&-", ">&-", "<&- 2>&-"] {
+        let mut command = world.command("strace");
+        command.args(["-o", "/run/trace", "-e", "trace=execve,sendto,recvfrom,flock", "sh", "-c"]);
+        command.arg(format!("exec \"$0\" \"$@\" {closed}")).arg(world.program("vnet-ifup")).arg("lab-a");
+        world.run(command).succeeded();
+        let trace = fs::read_to_string("/run/trace").unwrap();
+        let used = trace.lines().filter_map(|line| line.split_once('('));
+        let descriptors = used.filter(|(call, _)| *call != "execve").filter_map(|(_, rest)| rest.split(',').next());
+        let standard = descriptors.clone().filter(|number| ["0", "1", "2"].contains(number)).count();
+        assert!(descriptors.count() > 4 && standard == 0, "{closed}: {trace}");
+    }
+}
+
 #[test]
 fn the_taps_own_descriptor_may_be_open() {
     let world = world();
@@ -99,14 +117,15 @@ fn the_taps_own_descriptor_may_be_open() {
 #[test]
 fn a_tap_with_several_queues_is_closed_to_other_users() {
     let world = world();
-    let tap = Tap::with_queues("lab-a", 4);
+    // A name of its own: what other tests start meanwhile gets the queues as well.
+    let tap = Tap::with_queues("lab-queues", 4);
     tap.leave_open();
-    let run = world.up("lab-a");
-    assert!(run.log[0].contains("close lab-a to other users"), "{:?}", run.log);
-    must_be("lab-a", "/linkinfo/info_data/user", "root");
-    must_be("lab-a", "/master", "vn-lab");
-    assert!(is_up("lab-a"));
-    assert!(world.up("lab-a").log[0].contains("nothing to change"));
+    let run = world.up("lab-queues");
+    assert!(run.log[0].contains("close lab-queues to other users"), "{:?}", run.log);
+    must_be("lab-queues", "/linkinfo/info_data/user", "root");
+    must_be("lab-queues", "/master", "vn-lab");
+    assert!(is_up("lab-queues"));
+    assert!(world.up("lab-queues").log[0].contains("nothing to change"));
 }
 
 #[test]
@@ -188,7 +207,7 @@ fn sixty_four_hooks_at_once_on_a_bridge_that_is_not_there_yet() {
 }
 
 /// The lock's file, held as another run would.
-fn hold_lock(world: &World) -> nix::fcntl::Flock<File> {
+pub fn hold_lock(world: &World) -> nix::fcntl::Flock<File> {
     fs::create_dir_all(world.state().join("lock")).unwrap();
     let file = File::create(world.state().join("lock/lab")).unwrap();
     nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).unwrap()
@@ -235,4 +254,32 @@ fn a_lock_that_is_let_go_is_taken_at_once() {
     world.finish(child).succeeded();
     let time = started.elapsed();
     assert!(time.as_millis() < 1000, "it took {time:?}");
+}
+
+#[test]
+fn a_signal_does_not_end_the_wait_for_a_lock() {
+    let world = world();
+    let _tap = Tap::new("lab-a");
+    let lock = hold_lock(&world);
+    let child = world.command(world.program("vnet-ifup")).arg("lab-a").spawn().unwrap();
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    for _ in 0..3 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGALRM).unwrap();
+    }
+    drop(lock);
+    world.finish(child).succeeded();
+}
+
+#[test]
+fn a_run_that_comes_too_late_for_a_lock_waits_no_longer() {
+    let world = world();
+    let _tap = Tap::new("lab-a");
+    let _lock = hold_lock(&world);
+    let mut command = world.command("strace");
+    command.args(["-o", "/run/trace", "-e", "inject=socket:delay_enter=10500000:when=1"]);
+    command.arg(world.program("vnet-ifup")).arg("lab-a");
+    let line = "vnet-ifup: lab-a: cannot lock the network lab by /run/state/lock/lab: another run has held it for 10 s";
+    let run = world.run(command);
+    assert!(run.failed(1).starts_with(line), "{run:#?}");
 }

@@ -2,8 +2,9 @@
 
 use std::fs;
 
+use crate::contract::hold_lock;
 use crate::input_host::without_privileges;
-use crate::links::{addresses, field, is_up, link, must_be};
+use crate::links::{addresses, field, is_up, link, must_be, must_have_addresses};
 use crate::tap::Tap;
 use crate::world::{World, whole_machines_root};
 
@@ -61,10 +62,7 @@ fn a_veth_that_was_up_and_had_an_address_is_what_it_was_before() {
     world.ip("link add lab-a type veth peer name guest");
     world.ip("link set guest up");
     world.ip("link set lab-a up addrgenmode eui64");
-    world.must_come_true(|| match addresses("lab-a") {
-        all if all.is_empty() => Err("lab-a has no link-local address yet".to_owned()),
-        _ => Ok(()),
-    });
+    must_have_addresses(&world, &["lab-a", "guest"]);
     let before = world.picture();
     world.up("lab-a");
     assert_eq!(addresses("lab-a"), [""; 0]);
@@ -212,4 +210,39 @@ fn bad_names_are_refused_by_the_name_of_the_hook() {
     assert!(run.failed(64).starts_with("vnet-ifdown: \"a/b\" holds '/'"), "{run:#?}");
     let run = world.hook::<&str>("vnet-ifdown", &[]);
     assert!(run.failed(64).starts_with("vnet-ifdown: no argument"), "{run:#?}");
+}
+
+#[test]
+fn a_lock_that_is_held_is_waited_for_and_then_all_is_looked_at_again() {
+    let world = world();
+    world.ip("tuntap add lab-a mode tap");
+    world.up("lab-a");
+    world.ip("tuntap add lab-b mode tap");
+    let before = link("lab-b");
+    world.up("lab-b");
+    let lock = hold_lock(&world);
+    let start = |tap| world.command(world.program("vnet-ifdown")).arg(tap).spawn().unwrap();
+    let (first, second) = (start("lab-a"), start("lab-b"));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    must_be("lab-a", "/master", "vn-lab");
+    must_be("lab-b", "/master", "vn-lab");
+    // Somebody else takes the first one over.
+    world.ip("link set lab-a alias theirs");
+    let taken = link("lab-a");
+    drop(lock);
+    world.finish(first);
+    world.finish(second);
+    assert_eq!(link("lab-a"), taken);
+    assert_eq!(link("lab-b").unwrap()["address"], before.unwrap()["address"]);
+    assert!(field("lab-b", "/master").is_null() && field("lab-b", "/ifalias").is_null());
+}
+
+#[test]
+fn where_nothing_is_to_be_undone_no_lock_is_waited_for() {
+    let world = world();
+    let _tap = Tap::new("lab-a");
+    world.up("lab-a");
+    let _lock = hold_lock(&world);
+    let run = world.down("lab-a");
+    assert!(run.text().starts_with("lab-a: the kernel removes it and its port when QEMU closes it; "), "{run:#?}");
 }

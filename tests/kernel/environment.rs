@@ -1,11 +1,13 @@
 //! What the hook's environment may say and what it must not: variables, umask, directories.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::process::Command;
 
+use nix::mount::MsFlags;
+
 use crate::tap::Tap;
-use crate::world::{World, whole_machines_root};
+use crate::world::{World, mounted, output, whole_machines_root};
 
 fn world() -> World {
     let world = World::new();
@@ -84,8 +86,8 @@ fn directories_in_the_environment_must_be_roots_alone() {
     let world = world();
     let _tap = Tap::new("lab-a");
     fs::create_dir_all("/run/open/config").unwrap();
-    fs::set_permissions("/run/open", fs::Permissions::from_mode(0o777)).unwrap();
-    for variable in ["VNET_CONFIG_DIR", "VNET_RUN_DIR"] {
+    for (variable, mode) in [("VNET_CONFIG_DIR", 0o777), ("VNET_CONFIG_DIR", 0o775), ("VNET_RUN_DIR", 0o777)] {
+        fs::set_permissions("/run/open", fs::Permissions::from_mode(mode)).unwrap();
         let before = world.picture();
         let mut command = world.command(world.program("vnet-ifup"));
         let value = if variable == "VNET_RUN_DIR" { "/run/open/state" } else { "/run/open/config" };
@@ -109,14 +111,47 @@ fn directories_in_the_environment_must_be_roots_alone() {
     world.run(command).succeeded();
 }
 
+/// A user's own namespace knows no other user, and there every directory is that user's own risk.
+#[test]
+fn directories_in_the_environment_are_judged_where_they_lead_and_by_their_owner() {
+    let world = world();
+    let _tap = Tap::new("lab-a");
+    let by_machines_root = whole_machines_root();
+    for place in ["/run/open/config", "/run/anothers"] {
+        fs::create_dir_all(place).unwrap();
+    }
+    fs::set_permissions("/run/open", fs::Permissions::from_mode(0o777)).unwrap();
+    symlink("/run/open/config", "/run/leads").unwrap();
+    if by_machines_root {
+        chown("/run/anothers", Some(65_534), None).unwrap();
+    }
+    let must_be_judged = |value: &str, refused: Option<&str>| {
+        let mut command = world.command(world.program("vnet-ifup"));
+        command.arg("lab-a").env("VNET_CONFIG_DIR", value);
+        let said = match refused {
+            Some(part) => format!("VNET_CONFIG_DIR: is not used by root: others may change {part}; "),
+            None => "is missing".to_owned(),
+        };
+        let run = world.run(command);
+        let line = run.failed(78);
+        assert!(line.starts_with(&format!("vnet-ifup: lab-a: {value}")) && line.contains(&said), "{line}");
+    };
+    must_be_judged("/run/leads", by_machines_root.then_some("/run/open"));
+    must_be_judged("/run/anothers", by_machines_root.then_some("/run/anothers"));
+    // Where nothing tells whose user 0 is, it counts as the machine's.
+    mounted(Some("tmpfs"), "/proc", Some("tmpfs"), MsFlags::empty());
+    must_be_judged("/run/open/config", Some("/run/open"));
+}
+
 #[test]
 fn with_raised_privileges_the_environment_decides_nothing() {
     let world = world();
     let _tap = Tap::new("lab-a");
     if fs::exists("/etc/vnet").unwrap() {
-        crate::world::mounted(Some("tmpfs"), "/etc/vnet", Some("tmpfs"), nix::mount::MsFlags::empty());
+        mounted(Some("tmpfs"), "/etc/vnet", Some("tmpfs"), MsFlags::empty());
     }
-    fs::copy(world.program("vnet-ifup"), "/run/setuid-ifup").unwrap();
+    // By another process: a copy that is open for writing here is so in what other threads fork, and cannot be run.
+    output("cp", &format!("{} /run/setuid-ifup", world.program("vnet-ifup").display()));
     chown("/run/setuid-ifup", Some(0), Some(0)).unwrap();
     fs::set_permissions("/run/setuid-ifup", fs::Permissions::from_mode(0o4755)).unwrap();
     fs::set_permissions("/dev/log", fs::Permissions::from_mode(0o666)).unwrap();

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
+
+use vnet::model::Mac;
 
 use crate::picture::Picture;
 use crate::run::Run;
@@ -106,10 +109,14 @@ fn make_tap(world: &World) -> Tap {
 }
 
 /// The hook under strace.
-fn traced(world: &World, hook: &str, options: &[&str]) -> Run {
+fn trace(world: &World, hook: &str, options: &[&str]) -> Command {
     let mut command = world.command("strace");
     command.args(["-f", "-o", TRACE]).args(options).arg(world.program(hook)).arg(TAP);
-    world.run(command)
+    command
+}
+
+fn traced(world: &World, hook: &str, options: &[&str]) -> Run {
+    world.run(trace(world, hook, options))
 }
 
 /// The hook with one fault, which must strike.
@@ -167,6 +174,14 @@ fn a_system_call_that_is_interrupted_leaves_nothing_half_done() {
     let found: Vec<_> =
         ["sendto", "recvfrom", "flock"].iter().flat_map(|call| site.strike_each(call, "error=EINTR")).collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn an_answer_is_waited_for_though_a_signal_comes() {
+    let site = Site::new();
+    let run = site.run_with("recvfrom", "error=EINTR", site.calls["recvfrom"] / 2, "INJECTED");
+    run.succeeded();
+    site.world.must_look_like(&site.joined);
 }
 
 #[test]
@@ -251,4 +266,92 @@ fn a_run_that_the_kernel_holds_up_gives_up_and_undoes_itself() {
     assert!(line.starts_with("vnet-ifup: lab-a: gave up after 10 s, before it could "), "{line}");
     assert!(line.ends_with("; nothing is changed"), "{line}");
     site.world.must_look_like(&site.before);
+}
+
+/// The kernel and the hook agree that all is done, and then another program undoes some of it.
+#[test]
+fn a_change_that_another_program_takes_back_is_found_out() {
+    let site = Site::new();
+    // The last message is syslog's, and the one before it looks at the tap again.
+    let inject = format!("inject=sendto:delay_enter=1500000:when={}", site.calls["sendto"] - 1);
+    let child = trace(&site.world, "vnet-ifup", &["-e", &inject]).spawn().unwrap();
+    site.world.must_come_true(|| match crate::links::link(TAP) {
+        Some(_) if crate::links::is_up(TAP) => Ok(()),
+        _ => Err("the tap is not up yet".to_owned()),
+    });
+    site.world.ip(&format!("link set {TAP} nomaster"));
+    let run = site.world.finish(child);
+    let line = "vnet-ifup: lab-a: the kernel accepted the changes, but these are still to do: attach lab-a to vn-lab; another program works against them; nothing is changed";
+    assert_eq!(run.failed(1), line);
+    site.world.must_look_like(&site.before);
+}
+
+#[test]
+fn a_change_that_cannot_be_looked_at_again_is_undone() {
+    let site = Site::new();
+    let run = site.run_with("sendto", "error=ENOBUFS", site.calls["sendto"] - 1, "INJECTED");
+    let line = run.failed(1);
+    assert!(
+        line.starts_with("vnet-ifup: lab-a: cannot see what became of the changes: looking up the link "),
+        "{line}"
+    );
+    assert!(line.ends_with("; try again; nothing is changed"), "{line}");
+    site.world.must_look_like(&site.before);
+}
+
+#[test]
+fn what_is_left_of_a_run_that_could_not_undo_itself_is_said() {
+    let site = Site::new();
+    let middle = site.calls["sendto"] / 2;
+    let run = traced(&site.world, "vnet-ifup", &["-e", &format!("inject=sendto:error=ENOBUFS:when={middle}+")]);
+    assert_eq!(run.code, Some(1), "{run:#?}");
+    let way_back = "; and on the way back cannot delete the bridge vn-lab: ENOBUFS: ";
+    assert!(run.stderr.starts_with("vnet-ifup: lab-a: cannot ") && run.stderr.contains(way_back), "{run:#?}");
+    assert!(!run.stderr.contains("nothing is changed"), "{run:#?}");
+    assert_eq!(run.stderr.matches('\n').count(), 1, "{run:#?}");
+}
+
+#[test]
+fn what_the_kernel_does_not_allow_is_a_want_of_privilege() {
+    let site = Site::new();
+    let middle = site.calls["sendto"] / 2;
+    for (call, number) in [("socket", 1), ("sendto", 1), ("sendto", middle)] {
+        let run = site.run_with(call, "error=EPERM", number, "INJECTED");
+        run.failed(77);
+        site.world.must_look_like(&site.before);
+    }
+}
+
+/// Without it the MACs of this machine's bridges would be others than before.
+#[test]
+fn an_identity_that_cannot_be_read_just_now_is_not_taken_for_none() {
+    let site = Site::new();
+    let options = ["-P", "/etc/machine-id", "-e", "trace=openat,open", "-e", "inject=openat,open:error=EIO"];
+    let run = traced(&site.world, "vnet-ifup", &options);
+    let line = "vnet-ifup: lab-a: reading /etc/machine-id failed (EIO: ";
+    assert!(run.failed(1).starts_with(line), "{run:#?}");
+    site.world.must_look_like(&site.before);
+}
+
+#[test]
+fn a_machine_without_an_identity_has_bridges_like_any_other() {
+    let site = Site::new();
+    let options = ["-P", "/etc/machine-id", "-e", "trace=openat,open", "-e", "inject=openat,open:error=ENOENT"];
+    traced(&site.world, "vnet-ifup", &options).succeeded();
+    crate::links::must_be("vn-lab", "/address", Mac::derived(b"", "vn-lab").to_string());
+}
+
+#[test]
+fn the_lock_is_held_until_all_is_looked_at_again() {
+    let site = Site::new();
+    let inject = format!("inject=sendto:delay_enter=1500000:when={}", site.calls["sendto"] - 1);
+    let child = trace(&site.world, "vnet-ifup", &["-e", &inject]).spawn().unwrap();
+    site.world.must_come_true(|| match crate::links::link(TAP) {
+        Some(_) if crate::links::is_up(TAP) => Ok(()),
+        _ => Err("the tap is not up yet".to_owned()),
+    });
+    let file = fs::File::open(site.world.state().join("lock/lab")).unwrap();
+    let lock = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockSharedNonblock);
+    assert_eq!(lock.err().map(|(_, errno)| errno), Some(nix::errno::Errno::EWOULDBLOCK));
+    site.world.finish(child).succeeded();
 }

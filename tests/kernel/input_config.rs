@@ -7,6 +7,7 @@ use std::path::Path;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
+use crate::input_host::without_capabilities;
 use crate::run::Run;
 use crate::tap::Tap;
 use crate::world::World;
@@ -89,8 +90,17 @@ fn an_unknown_key() {
 }
 
 #[test]
+fn an_unknown_key_of_a_guest() {
+    guest_is_refused(
+        "{\"mac\": \"52:54:00:12:34:56\",\n\"tapmac\": \"fe:00:00:00:00:01\"}",
+        ":2: tapmac: unknown field `tapmac`; expected one of `network`, `mac`, `tap_mac`",
+    );
+}
+
+#[test]
 fn a_doubled_key() {
     network_is_refused("{\"mode\": \"isolated\",\n\"mode\": \"isolated\"}", ":2: mode: duplicate field `mode`");
+    guest_is_refused("{\"network\": \"lab\",\n\"network\": \"lab\"}", ":2: network: duplicate field `network`");
 }
 
 #[test]
@@ -208,4 +218,26 @@ fn a_file_in_place_of_the_networks_directory() {
     let line = run.failed(78);
     assert!(line.starts_with("vnet-ifup: tap0: /run/config/networks"), "{line}");
     world.must_look_like(&before);
+}
+
+/// A slip of the rights must not put a guest on the LAN either.
+#[test]
+fn a_networks_directory_that_cannot_be_listed() {
+    let world = World::new();
+    world.network("lab", ISOLATED);
+    fs::set_permissions(world.config().join("networks"), fs::Permissions::from_mode(0o111)).unwrap();
+    let _tap = Tap::new("tap0");
+    let run = without_capabilities(&world, "vnet-ifup", &["tap0"]);
+    let line = "vnet-ifup: tap0: /run/config/networks: cannot be listed: Permission denied (os error 13)";
+    assert_eq!(run.failed(78), line);
+}
+
+#[test]
+fn all_problems_of_a_file_are_told_in_the_one_line() {
+    network_is_refused(
+        "{\"mode\": \"bridged\",\n\"bridge\": \"br0\",\n\"mtu\": 1500,\n\"addresses\": [\"10.0.0.1/24\"]}",
+        &format!(
+            ":4: addresses: stands beside mode \"bridged\", whose bridge is never changed; remove addresses, or let mode be \"host-only\"; also {NETWORK}:3: mtu: stands beside mode \"bridged\", whose guests have their bridge's MTU; remove mtu"
+        ),
+    );
 }

@@ -34,6 +34,19 @@ pub fn addresses(name: &str) -> Vec<String> {
     addresses.map(|address| format!("{}/{}", address["local"].as_str().unwrap(), address["prefixlen"])).collect()
 }
 
+/// Waits until each of these links has an IPv6 address that is in use: only then does the kernel route to it.
+pub fn must_have_addresses(world: &World, names: &[&str]) {
+    world.must_come_true(|| {
+        let mut listed = names.iter().map(|name| json("ip", &format!("-6 -j addr show dev {name}")));
+        let usable = |links: Vec<Value>| {
+            let addresses = links.iter().filter_map(|link| link["addr_info"].as_array()).flatten();
+            let tentative: Vec<_> = addresses.map(|address| address.get("tentative").is_some()).collect();
+            !tentative.is_empty() && !tentative.contains(&true)
+        };
+        if listed.all(usable) { Ok(()) } else { Err(format!("{names:?} have no addresses yet")) }
+    });
+}
+
 /// The mode, or whatever else is on the right of a link's field, must be this.
 pub fn must_be(name: &str, pointer: &str, expected: impl Into<Value>) {
     assert_eq!(field(name, pointer), expected.into(), "{pointer} of {name}");

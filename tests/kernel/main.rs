@@ -16,6 +16,7 @@ mod input_bridge;
 mod input_config;
 mod input_host;
 mod links;
+mod netlink;
 mod picture;
 mod readme;
 mod run;

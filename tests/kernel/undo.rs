@@ -8,7 +8,7 @@ use vnet::kernel::{self, Host};
 use vnet::model::{IfName, Operation, Snapshot};
 use vnet::plan;
 
-use crate::links::addresses;
+use crate::links::must_have_addresses;
 use crate::tap::Tap;
 use crate::world::World;
 
@@ -64,7 +64,7 @@ impl Case {
         let tap = self.host.link(&self.tap).unwrap();
         let groundwork = plan::needs_groundwork(&self.network, bridge.as_ref())
             .then(|| self.host.groundwork(&self.network.bridge, bridge.as_ref(), b"a machine").unwrap());
-        let snapshot = Snapshot { tap, holds_queue: false, bridge, groundwork };
+        let snapshot = Snapshot { tap, holds_queue: false, tap_addresses: Vec::new(), bridge, groundwork };
         plan::attach(&self.tap, &self.network, self.guest.as_ref(), &snapshot).unwrap().operations
     }
 }
@@ -140,10 +140,7 @@ fn a_veth_that_was_up_and_had_an_address() {
     world.ip(&format!("link add {TAP} type veth peer name guest"));
     world.ip("link set guest up");
     world.ip(&format!("link set {TAP} up"));
-    world.must_come_true(|| match addresses(TAP) {
-        all if all.is_empty() => Err("no link-local address yet".to_owned()),
-        _ => Ok(()),
-    });
+    must_have_addresses(&world, &[TAP, "guest"]);
     is_undone_at_every_point(&world);
 }
 
@@ -166,4 +163,57 @@ fn a_tap_under_the_least_mtu_of_ipv6() {
     world.network("lab", r#"{"mode": "isolated", "mtu": 1000}"#);
     world.ip(&format!("tuntap add {TAP} mode tap"));
     is_undone_at_every_point(&world);
+}
+
+#[test]
+fn what_nobody_declares_good_is_undone() {
+    let world = World::new();
+    world.network("lab", r#"{"mode": "isolated"}"#);
+    let _tap = Tap::new(TAP);
+    let before = world.picture();
+    let mut case = Case::new(&world);
+    let operations = case.plan();
+    let mut transaction = Transaction::begin(&mut case.host);
+    for operation in &operations {
+        transaction.run(operation).unwrap_or_else(|error| panic!("cannot {operation}: {error}"));
+    }
+    drop(transaction);
+    world.must_look_like(&before);
+}
+
+#[test]
+fn what_cannot_be_undone_is_told_and_all_else_is_undone() {
+    let world = World::new();
+    world.network("lab", r#"{"mode": "isolated", "mtu": 4000}"#);
+    world.ip(&format!("tuntap add {TAP} mode tap"));
+    let before = world.picture();
+    let mut case = Case::new(&world);
+    let operations = case.plan();
+    // The first step back fails.
+    let mut failing = Failing { host: &mut case.host, before: operations.len() };
+    let mut transaction = Transaction::begin(&mut failing);
+    for operation in &operations {
+        transaction.run(operation).unwrap_or_else(|error| panic!("cannot {operation}: {error}"));
+    }
+    let left = transaction.undo();
+    let told: Vec<_> = left.iter().map(|(operation, error)| (operation.to_string(), error.errno)).collect();
+    assert_eq!(told, [(format!("set {TAP} down"), Errno::EIO)]);
+    world.ip(&format!("link set {TAP} down"));
+    world.must_look_like(&before);
+}
+
+#[test]
+fn a_bridge_that_another_program_made_in_place_of_ours_stays() {
+    let world = World::new();
+    world.network("lab", r#"{"mode": "isolated"}"#);
+    let _tap = Tap::new(TAP);
+    let mut case = Case::new(&world);
+    let operations = case.plan();
+    let mut transaction = Transaction::begin(&mut case.host);
+    transaction.run(&operations[0]).unwrap();
+    world.ip("link del vn-lab");
+    world.ip("link add vn-lab type bridge");
+    let theirs = world.picture();
+    assert_eq!(transaction.undo(), []);
+    world.must_look_like(&theirs);
 }

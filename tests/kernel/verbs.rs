@@ -115,6 +115,15 @@ fn check_finds_two_guests_with_one_mac() {
 }
 
 #[test]
+fn check_takes_guests_without_a_mac_for_different_ones() {
+    let world = World::new();
+    for tap in ["a", "b"] {
+        world.guest(tap, "{}");
+    }
+    assert_eq!(vnet(&world, &["check"]).stdout, "0 networks and 2 guest files: all good\n");
+}
+
+#[test]
 fn check_finds_files_whose_names_are_no_names() {
     let world = World::new();
     world.network("a b", ISOLATED);
@@ -177,6 +186,20 @@ fn plan_tells_programs_each_value_before_and_after() {
 }
 
 #[test]
+fn plan_tells_what_is_worth_knowing() {
+    let world = World::new();
+    world.ip("link add br0 up type bridge stp_state 1 forward_delay 1500");
+    world.network("lab", r#"{"mode": "bridged", "bridge": "br0"}"#);
+    let _tap = Tap::new("lab-a");
+    let note = "br0 runs the spanning tree protocol, so the guest is cut off for the first 30 s";
+    let run = vnet(&world, &["plan", "lab-a"]);
+    assert_eq!(run.stdout.lines().last(), Some(format!("note: {note}").as_str()), "{run:#?}");
+    let run = vnet(&world, &["plan", "--json", "lab-a"]);
+    let plan: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(plan["notes"], serde_json::json!([note]));
+}
+
+#[test]
 fn plan_needs_no_privilege() {
     let world = World::new();
     world.network("lab", ISOLATED);
@@ -215,6 +238,23 @@ fn wrong_command_lines_exit_with_64() {
         let run = vnet(&world, &arguments);
         assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:#?}");
     }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is_one() {
+    let world = World::new();
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    drop(reader);
+    let mut command = world.command(world.program("vnet"));
+    command.arg("check").stdout(std::process::Stdio::from(writer));
+    let run = world.run(command);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:#?}");
+    let mut command = world.command("strace");
+    command.args(["-o", "/run/trace", "-e", "inject=write:error=ENOSPC:when=1"]);
+    command.arg(world.program("vnet")).arg("check");
+    let run = world.run(command);
+    assert_eq!(run.code, Some(1), "{run:#?}");
+    assert_eq!(run.stderr, "vnet: cannot write: No space left on device (os error 28)\n");
 }
 
 #[test]

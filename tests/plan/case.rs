@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use vnet::config::{Guest, Network, Owner, Store};
-use vnet::model::{IfName, Snapshot};
+use vnet::model::{IfName, Mark, Snapshot};
 use vnet::plan::{self, Plan, Refusal};
 
 use crate::snapshot;
@@ -69,7 +69,15 @@ impl Case {
     pub fn plan_on(&self, snapshot: &Snapshot) -> Result<Plan, Refusal> {
         match &self.joins {
             Some((network, guest)) => plan::attach(&tap(), network, guest.as_ref(), snapshot),
-            None => Ok(plan::detach(snapshot.tap.as_ref())),
+            None => Ok(plan::detach(snapshot.tap.as_ref(), self.home().as_ref())),
+        }
+    }
+
+    /// The bridge that a tap was in before, which is there in every case.
+    fn home(&self) -> Option<IfName> {
+        match self.snapshot.tap.as_ref()?.mark()? {
+            Mark::Port(_, Some(former)) => former.master,
+            _ => None,
         }
     }
 

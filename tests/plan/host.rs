@@ -102,6 +102,7 @@ impl Host {
         self.now.groundwork.clone_from(&self.start);
         self.numbers.retain(|(known, _)| known != name);
         self.now.bridge = change.after.map(|new| new_bridge(NEW, name, &new));
+        self.forwarding_follows();
         self.numbers.extend(self.now.bridge.iter().map(|bridge| (name.clone(), bridge.index)));
         Ok(())
     }
@@ -116,6 +117,7 @@ impl Host {
         if sysctl == Sysctl::DisableIpv6 && change.after != 0 {
             self.flush_ipv6();
         }
+        self.forwarding_follows();
         Ok(())
     }
 
@@ -134,6 +136,13 @@ impl Host {
         // The order in which the kernel lists them means nothing.
         addresses.sort();
         Ok(())
+    }
+
+    /// The kernel shows this setting with the link as well.
+    fn forwarding_follows(&mut self) {
+        if let (Some(bridge), Some(ground)) = (&mut self.now.bridge, &self.now.groundwork) {
+            bridge.forwards = ground.sysctls.contains(&(Sysctl::Forwarding, 1));
+        }
     }
 
     /// The kernel takes IPv6 from a bridge that cannot carry it, with its settings, and gives it back with defaults.
@@ -188,11 +197,12 @@ fn new_bridge(index: u32, name: &IfName, new: &NewBridge) -> Link {
         kind: Kind::Bridge(new.options),
         ethernet: true,
         up: false,
-        mtu: 1500,
+        mtu: new.mtu,
         mtu_range: (68, 65_535),
         mac: new.mac,
         master: None,
         alias: None,
         addr_gen: Some(AddrGen::Eui64),
+        forwards: false,
     }
 }

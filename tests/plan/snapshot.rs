@@ -7,7 +7,8 @@
 //!   "groundwork": { "derived_mac": "02:00:00:00:00:01", "addresses": [], "sysctls": { "accept_ra": 1 } }
 //! }
 //! ```
-//! Each of the three may be missing; `"holds_queue": true` says that QEMU left a queue of the tap open. A link is down, without master and alias, and has the MTU 1500 and the IPv6
+//! Each of the three may be missing; `"holds_queue": true` says that QEMU left a queue of the tap open, and
+//! `"tap_addresses"` lists the addresses that the host has on it. A link is down, without master and alias, and has the MTU 1500 and the IPv6
 //! address mode `eui64`, unless it says otherwise. Its kind is `tap`, `open tap`, `persistent tap`, `tun`, `bridge` (with
 //! `options`), `device` or what the kernel calls it.
 
@@ -22,6 +23,8 @@ struct SnapshotFile {
     tap: Option<LinkFile>,
     #[serde(default)]
     holds_queue: bool,
+    #[serde(default)]
+    tap_addresses: Vec<Address>,
     bridge: Option<LinkFile>,
     groundwork: Option<GroundworkFile>,
 }
@@ -42,6 +45,8 @@ struct LinkFile {
     mac: Mac,
     master: Option<IfName>,
     alias: Option<String>,
+    #[serde(default)]
+    forwards: bool,
     #[serde(default)]
     addr_gen: Mode,
 }
@@ -76,7 +81,8 @@ pub fn read(text: &str) -> Result<Snapshot, String> {
         }
     }
     let groundwork = file.groundwork.map(GroundworkFile::groundwork).transpose()?;
-    Ok(Snapshot { tap, holds_queue: file.holds_queue, bridge, groundwork })
+    let tap_addresses = file.tap_addresses;
+    Ok(Snapshot { tap, holds_queue: file.holds_queue, tap_addresses, bridge, groundwork })
 }
 
 const fn yes() -> bool {
@@ -110,6 +116,7 @@ impl LinkFile {
             up: self.up,
             mtu: self.mtu,
             mtu_range: self.mtu_range.unwrap_or((68, most)),
+            forwards: self.forwards,
             mac: self.mac,
             master: self.master.map(|name| Master { index: ELSEWHERE, name }),
             alias: self.alias,

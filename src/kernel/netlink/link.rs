@@ -5,7 +5,7 @@
 use nix::errno::Errno;
 
 use super::socket::{Socket, malformed};
-use super::wire::{Attributes, Malformed, Message, Request, attributes, u16_at, u32_at};
+use super::wire::{Attribute, Attributes, Malformed, Message, Request, attributes, u16_at, u32_at};
 use crate::kernel::error::Error;
 use crate::model::{AddrGen, BridgeOptions, IfName, Kind, Link, Mac, NewBridge};
 
@@ -40,6 +40,8 @@ const IFLA_TUN_GROUP: u16 = 2;
 const IFLA_TUN_PERSIST: u16 = 6;
 const IFLA_TUN_MULTI_QUEUE: u16 = 7;
 const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+const IFLA_INET_CONF: u16 = 1;
+const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
 const IFF_UP: u32 = 1;
@@ -60,8 +62,7 @@ pub fn link_by_name(socket: &mut Socket, name: &IfName) -> Result<Option<(Link, 
 /// The name of the link with this index.
 pub fn name_by_index(socket: &mut Socket, index: u32) -> Result<IfName, Error> {
     let request = Request::new(RTM_GETLINK, 0, &header(index, 0, 0)).attr_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-    let answer = socket.get(request, link_read);
-    let (link, _) = answer.map_err(|error| error.of(format!("looking up link number {index}")))?;
+    let (link, _) = socket.get(request, link_read)?;
     Ok(link.name)
 }
 
@@ -70,6 +71,7 @@ pub fn bridge_create(socket: &mut Socket, name: &IfName, new: &NewBridge) -> Res
     let request = Request::new(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &header(0, 0, 0))
         .attr_text(IFLA_IFNAME, name.as_str())
         .attr(IFLA_ADDRESS, new.mac.bytes())
+        .attr_u32(IFLA_MTU, new.mtu)
         .nest(IFLA_LINKINFO, |info| bridge_info(info, &new.options));
     socket.change(request).map_err(|error| error.of(format!("RTM_NEWLINK of {name}")))
 }
@@ -154,7 +156,7 @@ fn link_read(message: &Message<'_>) -> Result<(Link, Option<u32>), Error> {
     let (header, attributes) = message.split::<16>().map_err(malformed)?;
     let said = Said::read(attributes).map_err(malformed)?;
     let name = IfName::from_bytes(said.name)
-        .map_err(|invalid| Error::new(format!("a link that the kernel calls {invalid}"), Errno::EINVAL))?;
+        .map_err(|invalid| Error::new(format!("a look at a link (its name {invalid}; rename it)"), Errno::EINVAL))?;
     let link = Link {
         index: u32_at(header, 4).unwrap_or_default(),
         name,
@@ -167,6 +169,7 @@ fn link_read(message: &Message<'_>) -> Result<(Link, Option<u32>), Error> {
         master: None,
         alias: said.alias,
         addr_gen: said.addr_gen,
+        forwards: said.forwards,
     };
     Ok((link, said.master))
 }
@@ -183,6 +186,7 @@ struct Said<'a> {
     master: Option<u32>,
     alias: Option<String>,
     addr_gen: Option<AddrGen>,
+    forwards: bool,
 }
 
 impl<'a> Said<'a> {
@@ -199,11 +203,30 @@ impl<'a> Said<'a> {
                 IFLA_ADDRESS => said.mac = attribute.payload.first_chunk().copied().unwrap_or_default(),
                 IFLA_MASTER => said.master = Some(attribute.u32()?),
                 IFLA_IFALIAS => said.alias = Some(String::from_utf8_lossy(attribute.text()).into_owned()),
-                IFLA_AF_SPEC => said.addr_gen = addr_gen_read(attribute.nested())?,
+                IFLA_AF_SPEC => said.families(attribute.nested())?,
                 _ => {}
             }
         }
         Ok(said)
+    }
+
+    fn families(&mut self, families: Attributes<'_>) -> Result<(), Malformed> {
+        for family in families {
+            let family = family?;
+            match family.kind {
+                AF_INET6 => {
+                    let mode = find(family.nested(), IFLA_INET6_ADDR_GEN_MODE)?;
+                    self.addr_gen = mode.map(|mode| mode.u8()).transpose()?.and_then(AddrGen::from_number);
+                }
+                // The settings under /proc/sys/net/ipv4/conf/LINK, a number each; forwarding is the first.
+                AF_INET => {
+                    let settings = find(family.nested(), IFLA_INET_CONF)?;
+                    self.forwards = settings.is_some_and(|settings| settings.u32().is_ok_and(|value| value != 0));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -253,22 +276,12 @@ fn bridge_read(data: Attributes<'_>) -> Result<BridgeOptions, Malformed> {
     Ok(options)
 }
 
-fn addr_gen_read(families: Attributes<'_>) -> Result<Option<AddrGen>, Malformed> {
-    for family in families {
-        let family = family?;
-        if family.kind == AF_INET6 {
-            return Ok(number(family.nested(), IFLA_INET6_ADDR_GEN_MODE)?.and_then(AddrGen::from_number));
-        }
-    }
-    Ok(None)
-}
-
-/// The number of one byte that an attribute of this type holds.
-fn number(attributes: Attributes<'_>, kind: u16) -> Result<Option<u8>, Malformed> {
+/// The first attribute of this type.
+fn find(attributes: Attributes<'_>, kind: u16) -> Result<Option<Attribute<'_>>, Malformed> {
     for attribute in attributes {
         let attribute = attribute?;
         if attribute.kind == kind {
-            return attribute.u8().map(Some);
+            return Ok(Some(attribute));
         }
     }
     Ok(None)

@@ -39,6 +39,7 @@ fn link(index: u32, name: &str, kind: Kind, mac: [u8; 6]) -> Link {
         master: None,
         alias: None,
         addr_gen: Some(AddrGen::Eui64),
+        forwards: false,
     }
 }
 
@@ -134,7 +135,7 @@ fn a_link_is_asked_for_by_name_and_without_counters() {
 
 #[test]
 fn a_bridge_is_created_with_all_that_the_kernel_takes_at_once() {
-    let new = NewBridge { mac: Mac::from_bytes([2, 0, 0, 0, 0, 1]), options: BridgeOptions::OURS };
+    let new = NewBridge { mac: Mac::from_bytes([2, 0, 0, 0, 0, 1]), mtu: 1280, options: BridgeOptions::OURS };
     sends("bridge-create", |socket| bridge_create(socket, &"vn-lab".parse().unwrap(), &new));
 }
 

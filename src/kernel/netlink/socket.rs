@@ -149,8 +149,12 @@ impl Socket {
                     continue;
                 }
                 whole &= message.flags & NLM_F_DUMP_INTR == 0;
-                if status(&message)? == Status::Done || each(&message)? == Next::Enough {
+                if status(&message)? == Status::Done {
                     return Ok(whole);
+                }
+                // The rest does not matter, nor whether it is of one piece.
+                if each(&message)? == Next::Enough {
+                    return Ok(true);
                 }
             }
         }
@@ -193,7 +197,8 @@ fn status(message: &Message<'_>) -> Result<Status, Error> {
 }
 
 fn verdict(message: &Message<'_>, attributes_at: Option<usize>) -> Result<Status, Error> {
-    let errno = message.payload.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes).saturating_neg());
+    let errno = message.payload.first_chunk().ok_or_else(|| malformed(Malformed("a status without a number")))?;
+    let errno = i32::from_ne_bytes(*errno).saturating_neg();
     if errno == 0 {
         return Ok(Status::Done);
     }

@@ -77,3 +77,12 @@ fn lengths_that_lie_are_errors_and_end() {
         assert_eq!(messages(&bytes).next(), Some(Err(Malformed("a message that ends early"))), "length {length}");
     }
 }
+
+#[test]
+fn the_flags_of_an_attribute_are_no_part_of_its_type() {
+    for flags in [0, 0x4000, 0x8000, 0xc000] {
+        let bytes = [6u16.to_ne_bytes(), (18u16 | flags).to_ne_bytes(), [7, 0], [0; 2]].concat();
+        let kinds: Vec<_> = attributes(&bytes).map(|attribute| attribute.map(|attribute| attribute.kind)).collect();
+        assert_eq!(kinds, [Ok(18)]);
+    }
+}

@@ -116,4 +116,30 @@ mod tests {
         assert_eq!(arena.take(layout), Some(third));
         assert_ne!(second, third);
     }
+
+    #[test]
+    fn what_does_not_fit_is_the_general_allocators() {
+        let arena = Box::new(Arena::new());
+        let layout = |size| Layout::from_size_align(size, 1).unwrap_or_else(|error| panic!("{error}"));
+        assert!(arena.take(layout(SIZE)).is_some_and(|all| arena.place(all) == Some(0)));
+        let one = layout(1);
+        // SAFETY: the layout's size is not zero.
+        let elsewhere = unsafe { arena.alloc(one) };
+        assert!(!elsewhere.is_null());
+        assert_eq!(arena.place(elsewhere), None);
+        assert_eq!(arena.place(arena.start().wrapping_add(SIZE)), None);
+        // SAFETY: this arena just gave it out, for this layout.
+        unsafe { arena.dealloc(elsewhere, one) };
+    }
+
+    #[test]
+    fn what_the_program_frees_last_is_used_again() {
+        let arena = Box::new(Arena::new());
+        let layout = Layout::new::<[u8; 100]>();
+        // SAFETY: the layout's size is not zero.
+        let first = unsafe { arena.alloc(layout) };
+        // SAFETY: this arena just gave it out, for this layout.
+        unsafe { arena.dealloc(first, layout) };
+        assert_eq!(arena.take(layout), Some(first));
+    }
 }

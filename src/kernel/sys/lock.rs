@@ -44,6 +44,7 @@ pub fn acquire(run_dir: &Path, name: &str, deadline: Duration) -> io::Result<Loc
 }
 
 fn flock(file: &File, operation: libc::c_int) -> Result<(), Errno> {
+    // nix's own lock panics when unlocking fails, and a file that is closed needs no unlocking.
     // SAFETY: the descriptor is open as long as the file lives.
     let result = unsafe { libc::flock(file.as_raw_fd(), operation) };
     Errno::result(result).map(drop)

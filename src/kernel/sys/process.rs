@@ -4,9 +4,8 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
-use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::{SigHandler, Signal, signal};
 
 /// The program's first descriptor, moved above standard input, output and error if these were closed, which are then
@@ -20,9 +19,8 @@ pub fn above_standard(first: OwnedFd) -> io::Result<OwnedFd> {
     if first.as_raw_fd() > LAST_STANDARD {
         return Ok(first);
     }
-    let number = fcntl(&first, FcntlArg::F_DUPFD_CLOEXEC(LAST_STANDARD + 1))?;
-    // SAFETY: the kernel just gave this number to a new descriptor, which nobody else owns.
-    let moved = unsafe { OwnedFd::from_raw_fd(number) };
+    // The standard library duplicates to a number above these three.
+    let moved = first.try_clone()?;
     drop(first);
     loop {
         let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
