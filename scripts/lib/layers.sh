@@ -25,6 +25,11 @@ layers_hold() {
 	layer_may kernel 'kernel|model'
 	layer_may app 'app|apply|config|kernel|model|plan'
 	layer_may bin 'app|entry'
+
+	# Paths that the look above would not see.
+	local found
+	found=$(cd "$top" && grep -rnE 'super::super|use crate::\{|use crate;' --include='*.rs' --exclude='*_tests.rs' src) || true
+	[ -z "$found" ] || fail 'name a layer by its whole path, or nobody sees whom it calls:' "$found"
 }
 
 unsafe_stays() {
@@ -37,6 +42,8 @@ unsafe_stays() {
 licences_fit() {
 	local found
 	found=$(cd "$top" && cargo tree --locked --quiet --edges normal,build --prefix none --format '{l} ({p})' | sort -u |
-		grep -vE '\b(MIT|Apache-2\.0|BSD-[23]-Clause)\b') || true
+		grep -vE '\b(MIT|Apache-2\.0|BSD-[23]-Clause)\b' || true)
+	found+=$(cd "$top" && cargo tree --locked --quiet --edges normal,build --prefix none --format '{l} ({p})' | sort -u |
+		grep -E 'AND [^ ]*GPL|GPL[^ ]* AND' || true)
 	[ -z "$found" ] || fail 'a dependency has a licence that does not fit:' "$found"
 }

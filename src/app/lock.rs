@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use nix::errno::Errno;
+
 use super::deadline::Deadline;
 use super::failure::NoPrivilege;
 use crate::kernel::sys::capability;
@@ -25,6 +27,9 @@ fn lock_failed(error: io::Error, run_dir: &Path, name: &NetworkName) -> anyhow::
         io::ErrorKind::PermissionDenied if !capability::has_net_admin() => NoPrivilege.into(),
         io::ErrorKind::ReadOnlyFilesystem => {
             anyhow::anyhow!("{what}: {error}; mount {} writable, for it holds what a reboot forgets", run_dir.display())
+        }
+        _ if error.raw_os_error() == Some(Errno::ELOOP as i32) => {
+            anyhow::anyhow!("{what}: it is a symbolic link (ELOOP); remove it")
         }
         io::ErrorKind::NotFound => anyhow::anyhow!("{what}: {error}; make the directory above {}", run_dir.display()),
         io::ErrorKind::NotADirectory => anyhow::anyhow!("{what}: {error}; part of that path is a file, remove it"),

@@ -21,7 +21,7 @@ fn a_tap_joins_an_isolated_network() {
     world.up("lab-a");
     must_be("lab-a", "/master", "vn-lab");
     must_be("lab-a", "/ifalias", "vnet:lab:port");
-    must_be("vn-lab", "/ifalias", "vnet:lab:owned");
+    must_be("vn-lab", "/ifalias", "vnet:lab:owned:abab0f95");
     assert!(is_up("lab-a") && is_up("vn-lab"));
     world.must_come_true(|| match field("lab-a", "/linkinfo/info_slave_data/state") {
         state if state == "forwarding" => Ok(()),
@@ -298,7 +298,7 @@ fn a_bridge_that_has_our_mac_and_no_alias_yet_is_ours() {
     world.ip(&format!("link add vn-lab address {} type bridge", Mac::derived(&machine_id, "vn-lab")));
     let _tap = Tap::new("lab-a");
     world.up("lab-a");
-    must_be("vn-lab", "/ifalias", "vnet:lab:owned");
+    must_be("vn-lab", "/ifalias", "vnet:lab:owned:abab0f95");
     must_be("lab-a", "/master", "vn-lab");
     assert!(link("vn-lab").is_some() && is_up("vn-lab"));
 }

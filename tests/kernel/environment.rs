@@ -73,8 +73,9 @@ fn directories_in_the_environment_must_be_absolute() {
         let mut command = world.command(world.program("vnet-ifup"));
         command.arg("lab-a").env(variable, value);
         let run = world.run(command);
+        let place = if value.is_empty() { variable.to_owned() } else { format!("{value}: {variable}") };
         let line = format!(
-            "vnet-ifup: lab-a: {value}: {variable}: is no absolute path; QEMU may run the hook in any directory"
+            "vnet-ifup: lab-a: {place}: has to name an absolute path, for QEMU may run the hook in any directory"
         );
         assert_eq!(run.failed(78), line);
         world.must_look_like(&before);
@@ -108,6 +109,16 @@ fn directories_in_the_environment_must_be_roots_alone() {
     fs::set_permissions("/run/open", fs::Permissions::from_mode(0o1777)).unwrap();
     let mut command = world.command(world.program("vnet-ifup"));
     command.arg("lab-a").env("VNET_RUN_DIR", "/run/open/sticky");
+    let run = world.run(command);
+    if whole_machines_root() {
+        // Whoever may write there could make it first.
+        assert!(run.failed(78).contains("others may change /run/open"), "{run:#?}");
+    } else {
+        run.succeeded();
+    }
+    fs::create_dir("/run/open/made").unwrap();
+    let mut command = world.command(world.program("vnet-ifup"));
+    command.arg("lab-a").env("VNET_RUN_DIR", "/run/open/made");
     world.run(command).succeeded();
 }
 

@@ -99,8 +99,14 @@ fn an_unknown_key_of_a_guest() {
 
 #[test]
 fn a_doubled_key() {
-    network_is_refused("{\"mode\": \"isolated\",\n\"mode\": \"isolated\"}", ":2: mode: duplicate field `mode`");
-    guest_is_refused("{\"network\": \"lab\",\n\"network\": \"lab\"}", ":2: network: duplicate field `network`");
+    network_is_refused(
+        "{\"mode\": \"isolated\",\n\"mode\": \"isolated\"}",
+        ":2: mode: duplicate field `mode`; keep one of them",
+    );
+    guest_is_refused(
+        "{\"network\": \"lab\",\n\"network\": \"lab\"}",
+        ":2: network: duplicate field `network`; keep one of them",
+    );
 }
 
 #[test]

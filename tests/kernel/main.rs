@@ -17,6 +17,7 @@ mod input_config;
 mod input_host;
 mod links;
 mod netlink;
+mod ownership;
 mod picture;
 mod readme;
 mod run;
