@@ -268,10 +268,8 @@ fn a_run_that_the_kernel_holds_up_gives_up_and_undoes_itself() {
     site.world.must_look_like(&site.before);
 }
 
-/// The kernel and the hook agree that all is done, and then another program undoes some of it.
-#[test]
-fn a_change_that_another_program_takes_back_is_found_out() {
-    let site = Site::new();
+/// A run that has done all, and has yet to look whether it is so.
+fn held_up_before_it_looks_again(site: &Site) -> std::process::Child {
     // The last message is syslog's, and the one before it looks at the tap again.
     let inject = format!("inject=sendto:delay_enter=1500000:when={}", site.calls["sendto"] - 1);
     let child = trace(&site.world, "vnet-ifup", &["-e", &inject]).spawn().unwrap();
@@ -279,6 +277,14 @@ fn a_change_that_another_program_takes_back_is_found_out() {
         Some(_) if crate::links::is_up(TAP) => Ok(()),
         _ => Err("the tap is not up yet".to_owned()),
     });
+    child
+}
+
+/// The kernel and the hook agree that all is done, and then another program undoes some of it.
+#[test]
+fn a_change_that_another_program_takes_back_is_found_out() {
+    let site = Site::new();
+    let child = held_up_before_it_looks_again(&site);
     site.world.ip(&format!("link set {TAP} nomaster"));
     let run = site.world.finish(child);
     let line = "vnet-ifup: lab-a: the kernel accepted the changes, but these are still to do: attach lab-a to vn-lab; another program works against them; nothing is changed";
@@ -344,12 +350,7 @@ fn a_machine_without_an_identity_has_bridges_like_any_other() {
 #[test]
 fn the_lock_is_held_until_all_is_looked_at_again() {
     let site = Site::new();
-    let inject = format!("inject=sendto:delay_enter=1500000:when={}", site.calls["sendto"] - 1);
-    let child = trace(&site.world, "vnet-ifup", &["-e", &inject]).spawn().unwrap();
-    site.world.must_come_true(|| match crate::links::link(TAP) {
-        Some(_) if crate::links::is_up(TAP) => Ok(()),
-        _ => Err("the tap is not up yet".to_owned()),
-    });
+    let child = held_up_before_it_looks_again(&site);
     let file = fs::File::open(site.world.state().join("lock/lab")).unwrap();
     let lock = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockSharedNonblock);
     assert_eq!(lock.err().map(|(_, errno)| errno), Some(nix::errno::Errno::EWOULDBLOCK));
