@@ -24,7 +24,12 @@ pub(super) fn read(path: &Path, owner: Owner) -> Result<Option<String>, Problem>
         Ok(descriptor) => File::from(descriptor),
         Err(Errno::ENOENT) => return Ok(None),
         Err(Errno::ELOOP) => return problem("is a symbolic link; put the file itself here".to_owned()),
-        Err(errno) => return problem(format!("cannot be opened: {}", io::Error::from(errno))),
+        Err(errno) => {
+            return problem(format!(
+                "cannot be opened: {}; it and its directories have to be readable",
+                io::Error::from(errno)
+            ));
+        }
     };
     match judge(&file, owner).and_then(|size| contents(file, size)) {
         Ok(text) => Ok(Some(text)),
@@ -39,14 +44,14 @@ fn contents(mut file: File, size: usize) -> Result<String, String> {
     match file.read(&mut bytes) {
         Ok(length) if length <= size => bytes.truncate(length),
         Ok(_) => return Err("grew while it was read; try again".to_owned()),
-        Err(error) => return Err(format!("cannot be read: {error}")),
+        Err(error) => return Err(format!("cannot be read: {error}; try again, or put it on a disk that works")),
     }
     String::from_utf8(bytes).map_err(|_| "holds bytes that are not UTF-8; JSON is UTF-8 text".to_owned())
 }
 
 /// The size of an open file, in bytes, or what is wrong with it.
 fn judge(file: &File, owner: Owner) -> Result<usize, String> {
-    let status = file.metadata().map_err(|error| format!("cannot be examined: {error}"))?;
+    let status = file.metadata().map_err(|error| format!("cannot be examined: {error}; try again"))?;
     if !status.is_file() {
         return Err("is no regular file; write the configuration into a plain file".to_owned());
     }

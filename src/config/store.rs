@@ -137,5 +137,5 @@ impl Store {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Problem {
-    Problem::of_file(path, format!("cannot be listed: {error}"))
+    Problem::of_file(path, format!("cannot be listed: {error}; make it a directory that can be read, or remove it"))
 }

@@ -234,7 +234,7 @@ fn a_networks_directory_that_cannot_be_listed() {
     fs::set_permissions(world.config().join("networks"), fs::Permissions::from_mode(0o111)).unwrap();
     let _tap = Tap::new("tap0");
     let run = without_capabilities(&world, "vnet-ifup", &["tap0"]);
-    let line = "vnet-ifup: tap0: /run/config/networks: cannot be listed: Permission denied (os error 13)";
+    let line = "vnet-ifup: tap0: /run/config/networks: cannot be listed: Permission denied (os error 13); make it a directory that can be read, or remove it";
     assert_eq!(run.failed(78), line);
 }
 
