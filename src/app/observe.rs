@@ -48,7 +48,12 @@ pub fn observe_again(
     done: &Plan,
 ) -> Result<Snapshot, kernel::Error> {
     if done.operations.iter().any(|operation| operation.link == network.bridge) {
-        return observe(host, tap, network);
+        // The seal was one of the changes, so it tells nothing yet.
+        let mut after = observe(host, tap, network)?;
+        if after.groundwork.is_none() {
+            after.groundwork = Some(host.groundwork(&network.bridge, after.bridge.as_ref(), &machine_id()?)?);
+        }
+        return Ok(after);
     }
     Ok(Snapshot { tap: host.link(tap)?, ..before })
 }

@@ -75,7 +75,8 @@ fn only_roots(path: &Path) -> Result<PathBuf, String> {
         },
         Err(error) => return Err(format!("cannot be followed: {error}")),
     };
-    real.ancestors().try_for_each(|part| closed(part, true))?;
+    closed(&real, false)?;
+    real.ancestors().skip(1).try_for_each(|part| closed(part, true))?;
     Ok(real)
 }
 

@@ -40,6 +40,7 @@ impl Host {
             Some((name, _)) => Ok(name.clone()),
             None => {
                 let name = link::name_by_index(&mut self.socket, index)?;
+                self.known.retain(|(known, _)| *known != name);
                 self.known.push((name.clone(), index));
                 Ok(name)
             }
@@ -70,6 +71,9 @@ impl Host {
             let own = bridge.map_or(Ok(None), |link| sysctl::read(sysctl, link.name.as_str()))?;
             // A link that is yet to be made, or to get the MTU that carries IPv6, starts with these values.
             let value = own.map_or_else(|| sysctl::read(sysctl, "default"), |value| Ok(Some(value)))?;
+            if value.is_none() && sysctl.place().0 == "ipv4" {
+                return Err(Error::new("reading /proc/sys/net/ipv4, without which no bridge is safe,", Errno::ENOENT));
+            }
             sysctls.extend(value.map(|value| (sysctl, value)));
         }
         Ok(Groundwork { derived_mac: Mac::derived(machine_id, name.as_str()), addresses, sysctls })

@@ -58,9 +58,10 @@ fn admit(tap: &Link, network: &Network) -> Result<(), Refusal> {
     }
 }
 
-/// Whether the tap is in this bridge because we put it there.
+/// Whether the tap is in this bridge because we put it there, or gave it back and were killed before all was given.
 fn was_put_into(tap: &Link, bridge: &IfName) -> bool {
-    matches!(tap.mark(), Some(Mark::Port(_, Some(former))) if former.bridge == *bridge)
+    let Some(Mark::Port(_, Some(former))) = tap.mark() else { return false };
+    former.bridge == *bridge || former.master.as_ref() == Some(bridge)
 }
 
 /// Marks the tap, gives it what a port needs, attaches it and sets it up.
@@ -81,8 +82,9 @@ fn port(plan: &mut Plan, network: &Network, guest: Option<&Guest>, (tap, holds_q
     plan.change(name, Setting::Mtu(Change::new(tap.mtu, mtu)));
     let mac = match guest.and_then(Guest::wanted_tap_mac) {
         Some(mac) => mac,
-        // A bridge that has no address of its own takes its lowest port's: this is never that.
-        None if network.mode == Mode::Bridged => tap.mac.tap_end(),
+        // A bridge that has no address of its own takes its lowest port's: this is never that. One that is a port
+        // already may be the lowest.
+        None if network.mode == Mode::Bridged && tap.master.is_none() => tap.mac.tap_end(),
         None => tap.mac,
     };
     plan.change(name, Setting::Mac(Change::new(tap.mac, mac)));

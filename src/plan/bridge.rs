@@ -3,7 +3,8 @@
 use super::{Plan, Refusal};
 use crate::config::{Mode, Network, OwnBridge};
 use crate::model::{
-    BridgeOptions, Change, Groundwork, IfName, Kind, Link, Mark, Mtu, NewBridge, Seal, Setting, Snapshot, Sysctl,
+    Address, BridgeOptions, Change, Groundwork, IfName, Kind, Link, Mark, Mtu, NewBridge, Seal, Setting, Snapshot,
+    Sysctl,
 };
 
 /// Whether planning asks for more than the links: where a bridge of ours has yet to be made or finished.
@@ -42,7 +43,7 @@ pub(super) fn prepare(plan: &mut Plan, network: &Network, snapshot: &Snapshot) -
         Mode::Isolated(own) | Mode::HostOnly(own) => own,
     };
     match found {
-        Some(bridge) if is_finished(network, bridge) => match bridge.kind {
+        Some(bridge) if is_finished(network, bridge) && snapshot.groundwork.is_none() => match bridge.kind {
             Kind::Bridge(_) => {}
             _ => return Err(Refusal::BridgeTaken(name.clone())),
         },
@@ -97,25 +98,41 @@ fn finish(
         }
     }
     let (options, mac, mtu, up) = before;
-    let alias = found.and_then(|link| link.alias.clone());
-    plan.change(name, Setting::Alias(Change::new(alias, Some(unsealed.clone()))));
-    plan.change(name, Setting::BridgeOptions(Change::new(options, BridgeOptions::OURS)));
-    plan.change(name, Setting::Mac(Change::new(mac, ground.derived_mac)));
-    plan.change(name, Setting::Mtu(Change::new(mtu, own.mtu.get())));
-    for address in ground.addresses.iter().filter(|address| !own.addresses.contains(address)) {
-        plan.change(name, Setting::Address(*address, Change::new(true, false)));
-    }
+    let mut inner = Plan::default();
+    inner.change(name, Setting::BridgeOptions(Change::new(options, BridgeOptions::OURS)));
+    inner.change(name, Setting::Mac(Change::new(mac, ground.derived_mac)));
+    let kept = remove_addresses(&mut inner, name, own, ground);
+    inner.change(name, Setting::Mtu(Change::new(mtu, own.mtu.get())));
     for (sysctl, after) in sysctls(own) {
         if let Some((_, before)) = ground.sysctls.iter().find(|(known, _)| *known == sysctl) {
-            plan.change(name, Setting::Sysctl(sysctl, Change::new(*before, after)));
+            inner.change(name, Setting::Sysctl(sysctl, Change::new(*before, after)));
         }
     }
     for address in &own.addresses {
-        plan.change(name, Setting::Address(*address, Change::new(ground.addresses.contains(address), true)));
+        inner.change(name, Setting::Address(*address, Change::new(kept.contains(address), true)));
     }
+    let alias = found.and_then(|link| link.alias.clone());
+    if inner.operations.is_empty() && alias == sealed {
+        plan.set_up(name, up, true);
+        return Ok(());
+    }
+    plan.change(name, Setting::Alias(Change::new(alias, Some(unsealed.clone()))));
+    plan.operations.append(&mut inner.operations);
     plan.change(name, Setting::Alias(Change::new(Some(unsealed), sealed)));
     plan.set_up(name, up, true);
     Ok(())
+}
+
+/// Removes what the file does not name, and tells what is left. Where one IPv4 address goes all go, and come again: the
+/// kernel takes those with it that came after it in its subnet.
+fn remove_addresses(plan: &mut Plan, name: &IfName, own: &OwnBridge, ground: &Groundwork) -> Vec<Address> {
+    let unnamed = |address: &Address| !own.addresses.contains(address);
+    let all_ipv4 = ground.addresses.iter().any(|address| address.ip.is_ipv4() && unnamed(address));
+    let goes = |address: &&Address| unnamed(address) || (all_ipv4 && address.ip.is_ipv4());
+    for address in ground.addresses.iter().filter(goes) {
+        plan.change(name, Setting::Address(*address, Change::new(true, false)));
+    }
+    ground.addresses.iter().filter(|address| !goes(address)).copied().collect()
 }
 
 /// The MTU that a bridge is made with: one that carries IPv6, and not the one that it shall have.

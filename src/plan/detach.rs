@@ -37,18 +37,22 @@ fn give_back(plan: &mut Plan, tap: &Link, former: Option<Former>, home: Option<&
         plan.change(name, alias);
         return;
     };
-    if let Some(other) = master.filter(|master| **master != former.bridge) {
+    let elsewhere = |master: &&IfName| **master != former.bridge && Some(*master) != former.master.as_ref();
+    if let Some(other) = master.filter(elsewhere) {
         plan.notes.push(format!("somebody moved it to {other}, and it is left there as it is"));
         plan.change(name, alias);
         return;
     }
     plan.set_up(name, tap.up, false);
-    plan.change(name, Setting::Master(Change::new(master.cloned(), master.and(home).cloned())));
+    // Into its old bridge only when it is what it was there: a bridge may take its MTU and MAC from its ports.
+    let between = master.filter(|master| home == Some(*master)).cloned();
+    plan.change(name, Setting::Master(Change::new(master.cloned(), between.clone())));
     let (before, after) = around_mtu(tap, former.mtu, former.addr_gen);
     before.into_iter().for_each(|setting| plan.change(name, setting));
     plan.change(name, Setting::Mac(Change::new(tap.mac, former.mac)));
     plan.change(name, Setting::Mtu(Change::new(tap.mtu, former.mtu)));
     after.into_iter().for_each(|setting| plan.change(name, setting));
+    plan.change(name, Setting::Master(Change::new(between, home.cloned())));
     plan.set_up(name, false, former.up);
     plan.change(name, alias);
 }

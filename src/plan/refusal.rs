@@ -84,7 +84,7 @@ impl Refusal {
             Self::ForeignAlias(alias) => {
                 format!("its alias \"{}\" says that another program uses it", alias.escape_debug())
             }
-            Self::InAnother(master) => format!("it is a port of {master} already, and vnet did not make it one"),
+            Self::InAnother(master) => format!("it is a port of {master} already"),
             Self::HasAddress(address) => {
                 format!("the host has the address {address} on it, and would lose what it reaches there")
             }

@@ -142,7 +142,7 @@ fn a_tap_in_another_bridge() {
     world.ip("link add br0 type bridge");
     let _tap = Tap::new("tap0");
     world.ip("link set tap0 master br0");
-    let line = "vnet-ifup: tap0: it is a port of br0 already, and vnet did not make it one; take it out first: ip link set NAME nomaster";
+    let line = "vnet-ifup: tap0: it is a port of br0 already; take it out first: ip link set NAME nomaster";
     must_fail(&world, &["tap0"], 1, line);
 }
 

@@ -18,7 +18,7 @@ fn world() -> World {
 fn a_link_with_an_address_of_the_hosts_is_refused() {
     let world = world();
     world.ip("link add lab-a type veth peer name outside");
-    world.ip("address add 192.0.2.7/24 dev lab-a");
+    world.ip("address add 192.0.2.7/24 scope link dev lab-a");
     world.ip("link set lab-a up");
     world.ip("route add default via 192.0.2.1 dev lab-a");
     let before = world.picture();
@@ -72,6 +72,40 @@ fn a_bridge_follows_its_file_though_guests_are_on_it() {
     assert_eq!(addresses("vn-lab"), [""; 0]);
     must_be("lab-a", "/master", "vn-lab");
     assert!(world.up("lab-b").log[0].contains("nothing to change"));
+}
+
+/// The kernel takes an address away with the one that came before it in its subnet.
+#[test]
+fn an_address_that_was_a_secondary_one_is_there_in_the_end() {
+    let world = world();
+    let _tap = Tap::new("lab-a");
+    world.up("lab-a");
+    world.ip("address add 10.0.0.2/24 dev vn-lab");
+    world.network("lab", r#"{"mode": "host-only", "addresses": ["10.0.0.2/24"]}"#);
+    world.up("lab-a");
+    assert_eq!(addresses("vn-lab"), ["10.0.0.2/24"]);
+    assert!(world.up("lab-a").log[0].contains("nothing to change"));
+}
+
+/// A bridge may take its MTU and MAC from its ports.
+#[test]
+fn a_tap_that_goes_home_does_not_change_the_bridge_there() {
+    let world = World::new();
+    world.network("lab", r#"{"mode": "isolated", "mtu": 1300}"#);
+    world.network("lan", r#"{"mode": "bridged", "bridge": "br0"}"#);
+    world.ip("link add br0 type bridge");
+    world.ip("tuntap add tap0 mode tap");
+    world.ip("link set tap0 master br0");
+    let before = field("br0", "/mtu");
+    world.guest("tap0", r#"{"network": "lan", "tap_mac": "fe:00:00:00:00:01"}"#);
+    world.up("tap0");
+    world.guest("tap0", r#"{"network": "lab"}"#);
+    world.up("tap0");
+    must_be("tap0", "/mtu", 1300);
+    world.down("tap0");
+    must_be("tap0", "/master", "br0");
+    must_be("tap0", "/mtu", 1500);
+    assert_eq!(field("br0", "/mtu"), before);
 }
 
 /// Turning the host's forwarding on turns it on for every link.

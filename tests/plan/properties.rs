@@ -1,6 +1,6 @@
 //! What holds for every plan, whatever it is about.
 
-use vnet::model::{AddrGen, IfName, Kind, Link, Operation, Setting, Snapshot};
+use vnet::model::{AddrGen, IfName, Kind, Link, Mark, Operation, Setting, Snapshot};
 use vnet::plan::{Plan, undo};
 
 use crate::case::Case;
@@ -20,11 +20,16 @@ fn after(snapshot: &Snapshot, operations: &[Operation]) -> Result<Host, String> 
     Ok(host)
 }
 
-/// The same, but for whether the tap is open to other users: it stays closed once it was, for the kernel cannot take
-/// an owner away, and then goes with QEMU.
+/// The same, but for what an undo leaves on purpose: a tap stays closed to other users once it was, for the kernel cannot
+/// take an owner away, and then goes with QEMU; and a bridge stays unsealed, for the next run to look at.
 fn closed(mut snapshot: Snapshot) -> Snapshot {
     if let Some(Kind::Tun { open, .. }) = snapshot.tap.as_mut().map(|tap| &mut tap.kind) {
         *open = false;
+    }
+    if let Some(bridge) = &mut snapshot.bridge {
+        if let Some(Mark::Owned(network, Some(_))) = bridge.mark() {
+            bridge.alias = Some(Mark::Owned(network, None).to_string());
+        }
     }
     snapshot
 }

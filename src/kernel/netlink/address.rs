@@ -71,7 +71,7 @@ fn header(family: u8, prefix: u8, flags: u8, index: u32) -> [u8; 8] {
 fn address_read(message: &Message<'_>, index: u32) -> Result<Option<Address>, Error> {
     let (header, attributes) = message.split::<8>().map_err(malformed)?;
     let [family, prefix, _, scope, ..] = *header;
-    if u32_at(header, 4) != Some(index) || scope == SCOPE_LINK {
+    if u32_at(header, 4) != Some(index) || (family == AF_INET6 && scope == SCOPE_LINK) {
         return Ok(None);
     }
     // On a point-to-point link IFA_ADDRESS is the peer's; IFA_LOCAL, where there is one, is always the host's.

@@ -76,9 +76,21 @@ pub fn bridge_create(socket: &mut Socket, name: &IfName, new: &NewBridge) -> Res
     socket.change(request).map_err(|error| error.of(format!("RTM_NEWLINK of {name}")))
 }
 
-/// Changes a bridge's settings.
+/// Changes a bridge's settings. RTM_SETLINK takes what is peculiar to a kind of link, and ignores it.
 pub fn bridge_set_options(socket: &mut Socket, index: u32, options: &BridgeOptions) -> Result<(), Error> {
-    set(socket, index, |request| request.nest(IFLA_LINKINFO, |info| bridge_info(info, options)))
+    let request = || Request::new(RTM_NEWLINK, 0, &header(index, 0, 0));
+    let of_link = |error: Error| error.of(format!("RTM_NEWLINK of link number {index}"));
+    if !options.stp {
+        // The kernel sets the delay first, and takes none but 2 to 30 s while the spanning tree is on.
+        socket.change(request().nest(IFLA_LINKINFO, stp_off)).map_err(of_link)?;
+    }
+    // The first half is done by now.
+    let all = request().nest(IFLA_LINKINFO, |info| bridge_info(info, options));
+    socket.change(all).map_err(|error| Error { answer_lost: true, ..of_link(error) })
+}
+
+fn stp_off(info: Request) -> Request {
+    info.attr_text(IFLA_INFO_KIND, "bridge").nest(IFLA_INFO_DATA, |data| data.attr_u32(IFLA_BR_STP_STATE, 0))
 }
 
 fn bridge_info(info: Request, options: &BridgeOptions) -> Request {
