@@ -27,7 +27,11 @@ pub(super) fn run(call: &Call) -> anyhow::Result<Report> {
     let settings = Settings::load()?;
     let _lock = lock_network(&settings.run_dir, &network, deadline)?;
     // Another run may have changed the tap while this one waited.
-    let (plan, _) = plan_detach(&mut host, call)?;
+    let (plan, now) = plan_detach(&mut host, call)?;
+    if now.is_some_and(|now| now != network) {
+        // And under another lock than this one's: it is at work for the next guest.
+        return Ok(Report { text: "left as it is: another network took it meanwhile".to_owned(), warning: false });
+    }
     match carry_out(&mut host, &plan.operations, deadline, |host| Ok(plan_detach(host, call)?.0.operations)) {
         // Whoever removed the tap meanwhile did what was left to do.
         Err(_) if host.link(&call.tap)?.is_none() => Ok(Report { text: "it is gone".to_owned(), warning: false }),

@@ -64,6 +64,15 @@ fn was_put_into(tap: &Link, bridge: &IfName) -> bool {
     former.bridge == *bridge || former.master.as_ref() == Some(bridge)
 }
 
+/// Whether the tap was a port of some bridge before it was marked.
+fn was_port_before(tap: &Link) -> bool {
+    match tap.mark() {
+        Some(Mark::Port(_, Some(former))) => former.master.is_some(),
+        Some(_) => false,
+        None => tap.master.is_some(),
+    }
+}
+
 /// Marks the tap, gives it what a port needs, attaches it and sets it up.
 fn port(plan: &mut Plan, network: &Network, guest: Option<&Guest>, (tap, holds_queue): (&Link, bool), mtu: u32) {
     let name = &tap.name;
@@ -84,7 +93,7 @@ fn port(plan: &mut Plan, network: &Network, guest: Option<&Guest>, (tap, holds_q
         Some(mac) => mac,
         // A bridge that has no address of its own takes its lowest port's: this is never that. One that is a port
         // already may be the lowest.
-        None if network.mode == Mode::Bridged && tap.master.is_none() => tap.mac.tap_end(),
+        None if network.mode == Mode::Bridged && !was_port_before(tap) => tap.mac.tap_end(),
         None => tap.mac,
     };
     plan.change(name, Setting::Mac(Change::new(tap.mac, mac)));

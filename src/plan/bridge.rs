@@ -77,7 +77,8 @@ fn join(plan: &mut Plan, name: &IfName, bridge: Option<&Link>) -> Result<u32, Re
 
 /// Makes a bridge of ours, or finishes one that a run before us began, or that its file or somebody has changed since.
 ///
-/// It is unsealed first, and sealed when all but going up is done, so that a run that ends in between leaves it for the next one to finish.
+/// It is unsealed first, and sealed when all but going up is done, so that a run that ends in between leaves it for the
+/// next one to finish.
 fn finish(
     plan: &mut Plan,
     network: &Network,
