@@ -214,7 +214,7 @@ impl Sight<'_> {
 
     /// Who waits for DHCP on a bridge and is no server of a network's.
     fn strangers(&self, host: &mut Host, bridge: Option<&Link>, own: &OwnNetwork) -> anyhow::Result<Vec<Stranger>> {
-        let owners = self.links.iter().filter_map(Link::mark).map(|mark| mark.network().clone());
+        let owners = self.links.iter().filter_map(Link::mark).filter_map(|mark| mark.network().cloned());
         let ours: BTreeSet<_> = owners.filter_map(|owner| server_process(self.settings, &owner)).collect();
         let is_ours = |ip| own.addresses.iter().any(|address| address.ip == ip);
         let mut strangers = Vec::new();

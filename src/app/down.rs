@@ -60,7 +60,7 @@ pub fn run(names: &[OsString], all: bool, force: bool) -> anyhow::Result<Answer>
 /// The networks of which there is anything.
 pub(super) fn standing_names(settings: &Settings, host: &mut Host) -> anyhow::Result<Vec<NetworkName>> {
     let mut names = BTreeSet::new();
-    names.extend(host.links()?.iter().filter_map(Link::mark).map(|mark| mark.network().clone()));
+    names.extend(host.links()?.iter().filter_map(Link::mark).filter_map(|mark| mark.network().cloned()));
     names.extend(host.firewall()?.elements.into_iter().map(|(network, _)| network));
     let directories = fs::read_dir(&settings.run_dir).into_iter().flatten().filter_map(Result::ok);
     names.extend(directories.filter_map(|entry| entry.file_name().to_str()?.parse().ok()));
@@ -140,7 +140,7 @@ fn made_by_us(plan: &Plan) -> Vec<&str> {
 
 /// The network's guests' links behind which somebody is.
 fn attached(host: &mut Host, network: &NetworkName) -> Result<Vec<IfName>, kernel::Error> {
-    let is_guests = |link: &Link| matches!(link.mark(), Some(Mark::Port(..) | Mark::Persistent(_)));
+    let is_guests = |link: &Link| matches!(link.mark(), Some(Mark::Port(..) | Mark::Persistent(_) | Mark::Lent(_)));
     let mut links: Vec<_> = host.links_of(network)?.into_iter().filter(is_guests).collect();
     links.iter_mut().for_each(kernel::tap_ask_holder);
     // What QEMU is given as a character device is up from its making.
@@ -197,7 +197,7 @@ fn directories_remove(directory: &Path) {
 /// What is there of a network.
 pub(super) fn look(settings: &Settings, host: &mut Host, network: &NetworkName) -> anyhow::Result<Standing> {
     let links = host.links()?;
-    let of_network = |link: &&Link| link.mark().is_some_and(|mark| mark.network() == network);
+    let of_network = |link: &&Link| link.mark().is_some_and(|mark| mark.is_of(network));
     let (mut bridges, others): (Vec<_>, Vec<_>) = links.iter().filter(of_network).cloned().partition(Link::is_bridge);
     bridges.extend(unmarked_bridge(settings, &links, network)?);
     let firewall = host.firewall()?;
@@ -233,6 +233,11 @@ pub(super) fn look(settings: &Settings, host: &mut Host, network: &NetworkName) 
             Some(Mark::Persistent(_)) => {
                 let state = host.tap_state(&link)?;
                 standing.taps.extend(state.map(|state| (link.name, state.made)));
+            }
+            Some(Mark::Lent(_)) => {
+                let mut tap = host.link(&link.name)?;
+                tap.iter_mut().filter(|tap| tap.is_dead_tap()).for_each(kernel::tap_ask_holder);
+                standing.ports.extend(tap.map(|tap| (tap, None)));
             }
             Some(Mark::Owned(..)) => enclave = Some(link),
             _ => {}

@@ -176,7 +176,7 @@ pub fn list(name: Option<&OsStr>, as_json: bool) -> anyhow::Result<Answer> {
 fn standing_names() -> anyhow::Result<Vec<NetworkName>> {
     let owned = |link: &Link| link.mark().filter(|mark| link.is_bridge() && matches!(mark, Mark::Owned(..)));
     let mut names: Vec<_> =
-        Host::open(0)?.links()?.iter().filter_map(owned).map(|mark| mark.network().clone()).collect();
+        Host::open(0)?.links()?.iter().filter_map(owned).filter_map(|mark| mark.network().cloned()).collect();
     names.sort();
     Ok(names)
 }

@@ -48,7 +48,7 @@ fn plan_detach(host: &mut Host, call: &Call) -> anyhow::Result<(Plan, Option<Net
         Some(Mark::Port(_, Some(Former { master: Some(home), .. }))) => host.link(home)?.map(|home| home.name),
         _ => None,
     };
-    Ok((plan::detach(tap.as_ref(), home.as_ref()), mark.map(|mark| mark.network().clone())))
+    Ok((plan::detach(tap.as_ref(), home.as_ref()), mark.and_then(|mark| mark.network().cloned())))
 }
 
 fn told(plan: &Plan) -> String {

@@ -82,7 +82,7 @@ fn described(settings: &Settings, host: &mut Host, links: &[Link], name: &Networ
 fn known_names(settings: &Settings, links: &[Link]) -> anyhow::Result<Vec<NetworkName>> {
     let mut names = all_names(settings)?;
     let marks = links.iter().filter(|link| link.is_bridge()).filter_map(Link::mark);
-    names.extend(marks.map(|mark| mark.network().clone()));
+    names.extend(marks.filter_map(|mark| mark.network().cloned()));
     names.sort();
     names.dedup();
     Ok(names)
@@ -106,7 +106,10 @@ fn status(
         _ => links.iter().find(|link| link.is_bridge() && is_owned(link, &name)).cloned(),
     };
     let addresses = bridge.as_ref().map_or(Ok(Vec::new()), |bridge| host.addresses(bridge))?;
-    let is_guest = |link: &&Link| matches!(link.mark(), Some(Mark::Port(of, _) | Mark::Persistent(of)) if of == name);
+    let is_guest = |link: &&Link| match link.mark() {
+        Some(mark @ (Mark::Port(..) | Mark::Persistent(_) | Mark::Lent(_))) => mark.is_of(&name),
+        _ => false,
+    };
     let guests: Vec<_> = links.iter().filter(is_guest).cloned().collect();
     let mut idle = Vec::new();
     for tap in guests.iter().filter(|guest| matches!(guest.mark(), Some(Mark::Persistent(_)))) {

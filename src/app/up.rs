@@ -160,9 +160,8 @@ fn tap_macs(settings: &Settings, ports: &[Port]) -> Result<BTreeMap<IfName, Mac>
 /// A network that joins a bridge of the administrator's may still be up as what its file said before.
 fn refuse_own_bridge(host: &mut Host, network: &Network) -> anyhow::Result<()> {
     let other = |link: &&Link| link.name != network.bridge || network.uplink().is_none();
-    let is_own = |link: &&Link| {
-        link.is_bridge() && other(link) && link.mark().is_some_and(|mark| *mark.network() == network.name)
-    };
+    let is_own =
+        |link: &&Link| link.is_bridge() && other(link) && link.mark().is_some_and(|mark| mark.is_of(&network.name));
     match host.links()?.iter().find(is_own) {
         Some(bridge) => Err(refused(network, Refusal::Elsewhere(network.name.clone(), bridge.name.clone()))),
         None => Ok(()),

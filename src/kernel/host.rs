@@ -157,7 +157,7 @@ impl Host {
     pub fn links_of(&mut self, network: &NetworkName) -> Result<Vec<Link>, Error> {
         let mut found: Vec<(Link, Option<u32>)> = Vec::new();
         link::links(&mut self.socket, |link, master| {
-            let is_ours = link.mark().is_some_and(|mark| mark.network() == network);
+            let is_ours = link.mark().is_some_and(|mark| mark.is_of(network));
             // A list that was begun anew shows some twice.
             if is_ours && !found.iter().any(|(known, _)| known.index == link.index) {
                 found.push((link, master));

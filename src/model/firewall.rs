@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{IfName, NetworkName, PortForward, Subnet};
+use super::{IfName, Mac, NetworkName, PortForward, Subnet};
 
 /// One element of one set or map.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,9 +32,36 @@ pub enum Element {
     Source(Subnet, IpAddr),
     /// Maps `fwd4`, `fwd6`, `fwda4` and `fwda6`: what is passed on to a guest.
     Forward(PortForward),
+    /// Sets `own4` and `own6` of the bridges' table: whose address this is behind this bridge is known, and no other guarded
+    /// port there may speak from it or answer for it.
+    Claimed(IfName, IpAddr),
+    /// Set `guard`: what comes in by the link of this number is looked at. By its number, for a name is free again when a tap
+    /// goes, and the next one to have it must not be held to what is left of the last.
+    Guarded(u32),
+    /// Set `mac`: what comes in by this link may have this source.
+    GuardMac(u32, Mac),
+    /// Sets `known4` and `known6`: all addresses of the guest behind this link are known, of IPv4 or else of IPv6.
+    Known {
+        /// The link's number.
+        link: u32,
+        /// Whether it is those of IPv4.
+        ipv4: bool,
+    },
+    /// Sets `addr4` and `addr6`: what comes in by this link may have this source.
+    GuardAddress(u32, IpAddr),
 }
 
 impl Element {
+    /// The number of the link that it guards.
+    pub const fn guarded(&self) -> Option<u32> {
+        match self {
+            Self::Guarded(link) | Self::GuardMac(link, _) | Self::Known { link, .. } | Self::GuardAddress(link, _) => {
+                Some(*link)
+            }
+            _ => None,
+        }
+    }
+
     /// The addresses that are behind a bridge.
     pub const fn subnet(&self) -> Option<Subnet> {
         match self {
@@ -120,6 +147,13 @@ impl fmt::Display for Element {
             Self::Masquerade(subnet) => write!(f, "{subnet} goes out as the host"),
             Self::Source(subnet, source) => write!(f, "{subnet} goes out as {source}"),
             Self::Forward(forward) => write!(f, "forward {forward}"),
+            Self::Claimed(bridge, ip) => write!(f, "{ip} has its place behind {bridge}"),
+            Self::Guarded(link) => write!(f, "link number {link} is guarded"),
+            Self::GuardMac(link, mac) => write!(f, "link number {link} may send from {mac}"),
+            Self::Known { link, ipv4 } => {
+                write!(f, "of link number {link} all IPv{} addresses are known", if *ipv4 { 4 } else { 6 })
+            }
+            Self::GuardAddress(link, ip) => write!(f, "link number {link} may send from {ip}"),
         }
     }
 }

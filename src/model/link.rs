@@ -65,11 +65,11 @@ impl Link {
         }
     }
 
-    /// Whether it is a tap that came as one which goes with its holder, was made persistent by that, and has none now.
-    /// One that was persistent before it became a port has a mark that says what it was.
+    /// Whether it is a tap that came, or was lent, as one which goes with its holder, was made persistent by that, and has
+    /// none now. One that was persistent before it became a port has a mark that says what it was.
     pub fn is_dead_tap(&self) -> bool {
         let persistent = matches!(self.kind, Kind::Tun { persistent: true, .. });
-        persistent && !self.carrier && matches!(self.mark(), Some(Mark::Port(_, None)))
+        persistent && !self.carrier && matches!(self.mark(), Some(Mark::Port(_, None) | Mark::Lent(_)))
     }
 
     /// Whether the kernel removes it by itself when the program that holds it goes.

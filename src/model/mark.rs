@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AddrGen, IfName, Mac, NetworkName};
+use super::{AddrGen, IfName, Loan, Mac, NetworkName};
 
 /// Whose a link is: `vnet:NETWORK:owned` for one that we made, `vnet:NETWORK:port` for one that was given to us.
 ///
@@ -11,7 +11,8 @@ use super::{AddrGen, IfName, Mac, NetworkName};
 /// that outlives its guest carries what it was before and where it was put, so that it can be given back:
 /// `vnet:lab:port:down,1500,eui64,fe:54:00:12:34:57,vn-lab`. A bridge of ours that has a network card's addresses and
 /// routes names the card, `vnet:lan:uplink:eth0`, or `vnet:lan:uplink:eth0:down` where that was down before, and a tap
-/// that we made to outlive its guests says so, `vnet:lab:persistent`.
+/// that we made to outlive its guests says so, `vnet:lab:persistent`. One that the helper made for a user says for whom and
+/// what may be sent by it, `vnet:lab:lent:1000,52:54:00:12:34:57`; on a bridge that is no network's, `vnet::lent:1000`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// We made the link for this network; the seal says that it is finished.
@@ -22,6 +23,8 @@ pub enum Mark {
     Uplink(NetworkName, Replaced),
     /// We made the tap for this network, and it stays when no program holds it.
     Persistent(NetworkName),
+    /// We made the tap for a user, and it goes with the program that holds it.
+    Lent(Loan),
 }
 
 /// A network card whose place a bridge took.
@@ -69,18 +72,27 @@ impl Seal {
 }
 
 impl Mark {
-    /// The network that the link belongs to.
-    pub const fn network(&self) -> &NetworkName {
+    /// The network that the link belongs to; `None` for a user's tap on a bridge that is no network's.
+    pub const fn network(&self) -> Option<&NetworkName> {
         match self {
             Self::Owned(network, _) | Self::Port(network, _) | Self::Uplink(network, _) | Self::Persistent(network) => {
-                network
+                Some(network)
             }
+            Self::Lent(loan) => loan.network.as_ref(),
         }
+    }
+
+    /// Whether the link belongs to this network.
+    pub fn is_of(&self, network: &NetworkName) -> bool {
+        self.network() == Some(network)
     }
 
     /// Reads an alias; `None` if it is not one of ours.
     pub fn parse(alias: &str) -> Option<Self> {
         let (network, role) = alias.strip_prefix("vnet:")?.split_once(':')?;
+        if let Some(loan) = role.strip_prefix("lent:") {
+            return Loan::parse(network, loan).map(Self::Lent);
+        }
         let network = network.parse().ok()?;
         match role.split_once(':') {
             None if role == "owned" => Some(Self::Owned(network, None)),
@@ -144,6 +156,7 @@ impl fmt::Display for Mark {
             Self::Uplink(network, Replaced { card, up: true }) => write!(f, "vnet:{network}:uplink:{card}"),
             Self::Uplink(network, Replaced { card, .. }) => write!(f, "vnet:{network}:uplink:{card}:down"),
             Self::Persistent(network) => write!(f, "vnet:{network}:persistent"),
+            Self::Lent(loan) => loan.fmt(f),
         }
     }
 }
@@ -178,6 +191,9 @@ mod tests {
             "vnet:lan:uplink:eth0.5",
             "vnet:lan:uplink:eth0:down",
             "vnet:lab:persistent",
+            "vnet:lab:lent:1000,52:54:00:12:34:57",
+            "vnet:lab:lent:4294967294,52:54:00:12:34:57,guest",
+            "vnet::lent:0",
         ] {
             assert_eq!(Mark::parse(alias).map(|mark| mark.to_string()).as_deref(), Some(alias));
         }
@@ -208,6 +224,13 @@ mod tests {
             "vnet:lab:port:up,9000,none,fe:54:00:12:34:57,br0,br1,br2",
             "vnet:lab:port:up,9000,none,fe:54:00:12:34:57,a/b",
             "uplink to vnet:lab:owned",
+            "vnet:lab:lent:",
+            "vnet:lab:lent:1000",
+            "vnet:lab:lent:+1,52:54:00:12:34:57",
+            "vnet:lab:lent:4294967296,52:54:00:12:34:57",
+            "vnet:lab:lent:1000,52:54:00:12:34:57,guest,",
+            "vnet:a/b:lent:1000,52:54:00:12:34:57",
+            "vnet::lent:1000,52:54:00:12:34:57",
         ] {
             assert_eq!(Mark::parse(alias), None, "{alias:?}");
         }

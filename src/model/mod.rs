@@ -13,6 +13,7 @@ mod ip_config;
 mod lease;
 mod link;
 mod listener;
+mod loan;
 mod mac;
 mod mark;
 mod mtu;
@@ -39,6 +40,7 @@ pub use ip_config::{Attribute, Hop, HostAddress, IpConfig, Lifetime, Neighbour, 
 pub use lease::Leased;
 pub use link::{AddrGen, BridgeOptions, Kind, Link, Master};
 pub use listener::Listener;
+pub use loan::Loan;
 pub use mac::Mac;
 pub use mark::{Former, Mark, Replaced, Seal};
 pub use mtu::Mtu;

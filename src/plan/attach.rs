@@ -184,6 +184,7 @@ fn mark(network: &Network, tap: &Link) -> Mark {
         Some(Mark::Port(_, former)) => former.map(|former| Former { bridge: network.bridge.clone(), ..former }),
         Some(Mark::Owned(owner, seal)) if owner == network.name => return Mark::Owned(owner, seal),
         Some(Mark::Persistent(owner)) if owner == network.name => return Mark::Persistent(owner),
+        Some(Mark::Lent(loan)) => return Mark::Lent(loan),
         _ if tap.goes_with_its_holder() => None,
         _ => Some(Former {
             up: tap.up,

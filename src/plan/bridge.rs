@@ -35,8 +35,8 @@ pub(super) fn join(plan: &mut Plan, name: &IfName, bridge: Option<&Link>) -> Res
         Kind::Bridge(_) => {}
         kind => return Err(Refusal::NotABridge(name.clone(), kind.clone())),
     }
-    if let Some(mark) = bridge.mark() {
-        return Err(Refusal::BridgeOfAnother(name.clone(), mark.network().clone()));
+    if let Some(owner) = bridge.mark().and_then(|mark| mark.network().cloned()) {
+        return Err(Refusal::BridgeOfAnother(name.clone(), owner));
     }
     if !bridge.up {
         plan.notes.push(format!("{name} is down, so nobody reaches anybody until it is set up"));
@@ -49,7 +49,7 @@ pub(super) fn join_uplink(plan: &mut Plan, network: &Network, bridge: Option<&Li
     match bridge.map(|bridge| (bridge, bridge.mark())) {
         Some((bridge, Some(Mark::Uplink(owner, _)))) if owner == network.name && bridge.up => Ok(bridge.mtu),
         None => Err(Refusal::NotUp(network.name.clone())),
-        Some((_, Some(mark))) if *mark.network() == network.name => Err(Refusal::NotUp(network.name.clone())),
+        Some((_, Some(mark))) if mark.is_of(&network.name) => Err(Refusal::NotUp(network.name.clone())),
         Some((bridge, _)) => join(plan, &network.bridge, Some(bridge)),
     }
 }
@@ -147,12 +147,18 @@ fn claimed(network: &Network, link: &Link, ground: &Groundwork) -> Result<Bridge
     let Kind::Bridge(options) = link.kind else { return Err(Refusal::BridgeTaken(name.clone())) };
     match (link.mark(), &link.alias) {
         (Some(Mark::Owned(owner, _)), _) if owner == network.name => Ok(options),
-        (Some(mark), _) if *mark.network() == network.name => {
-            Err(Refusal::Elsewhere(network.name.clone(), name.clone()))
-        }
-        (Some(mark), _) => Err(Refusal::BridgeOfAnother(name.clone(), mark.network().clone())),
         (None, None) if link.mac == ground.derived_mac => Ok(options),
-        _ => Err(Refusal::BridgeTaken(name.clone())),
+        (mark, _) => Err(of_another(network, mark.as_ref())),
+    }
+}
+
+/// Why a bridge of the network's name is not the network's.
+pub(super) fn of_another(network: &Network, mark: Option<&Mark>) -> Refusal {
+    let name = network.bridge.clone();
+    match mark.and_then(Mark::network) {
+        Some(owner) if *owner == network.name => Refusal::Elsewhere(owner.clone(), name),
+        Some(owner) => Refusal::BridgeOfAnother(name, owner.clone()),
+        None => Refusal::BridgeTaken(name),
     }
 }
 

@@ -20,6 +20,7 @@ pub fn detach(tap: Option<&Link>, home: Option<&IfName>) -> Plan {
     match tap.mark() {
         Some(Mark::Port(_, former)) if !tap.goes_with_its_holder() => give_back(&mut plan, tap, former, home),
         Some(Mark::Port(..)) => plan.notes.push("the kernel removes it and its port when QEMU closes it".to_owned()),
+        Some(Mark::Lent(_)) => plan.notes.push("it goes with the program that the helper made it for".to_owned()),
         Some(Mark::Owned(..) | Mark::Uplink(..) | Mark::Persistent(_)) => {
             plan.notes.push("vnet made it, and it stays for the next guest".to_owned())
         }

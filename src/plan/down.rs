@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::{Plan, detach, give_back, tap_del};
 use crate::model::{
-    Change, DockerRule, DockerTable, Element, Elements, Handover, IfName, Kind, Link, Mark, NetworkName, NewBridge,
-    NewTap, Operation, Service, Setting, Sysctl, Uplink,
+    Change, DockerRule, DockerTable, Element, Elements, Handover, IfName, Kind, Link, Loan, Mark, NetworkName,
+    NewBridge, NewTap, Operation, Service, Setting, Sysctl, Uplink,
 };
 
 /// What is there of a network, as the kernel and the run directory say.
@@ -93,6 +93,12 @@ fn own_bridges(standing: &Standing) -> impl Iterator<Item = &Link> {
 fn release(plan: &mut Plan, port: &Link, home: Option<&IfName>, bridges: &[Link]) {
     if port.is_dead_tap() {
         // It goes, and with it all that it has.
+    } else if let Some(Mark::Lent(Loan { user, .. })) = port.mark() {
+        // It still is on that user's account.
+        let loan = Loan { network: None, user, mac: None, of_guest_file: false };
+        let master = port.master.as_ref().map(|master| master.name.clone());
+        plan.change(&port.name, Setting::Master(Change::new(master, None)));
+        plan.change(&port.name, Setting::Alias(Change::new(port.alias.clone(), Some(loan.to_string()))));
     } else if port.goes_with_its_holder() || !matches!(port.mark(), Some(Mark::Port(..))) {
         let master = port.master.as_ref().map(|master| &master.name);
         let ours = master.filter(|master| bridges.iter().any(|bridge| bridge.name == **master));

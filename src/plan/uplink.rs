@@ -4,6 +4,7 @@
 //! have them, packets find the host by either. The routes follow while the card is a port, for then what leaves by the
 //! bridge and what leaves by the card takes the same wire. The addresses that are no longer needed go last.
 
+use super::bridge::of_another;
 use super::{Plan, Refusal, bridge};
 use crate::config::Network;
 use crate::model::{
@@ -184,10 +185,8 @@ fn claimed(network: &Network, card: &IfName, link: &Link) -> Result<BridgeOption
     let Kind::Bridge(options) = link.kind else { return Err(Refusal::BridgeTaken(name.clone())) };
     match link.mark() {
         Some(Mark::Uplink(owner, replaced)) if owner == network.name && replaced.card == *card => Ok(options),
-        // It is up as what its file said before.
-        Some(mark) if *mark.network() == network.name => Err(Refusal::Elsewhere(network.name.clone(), name.clone())),
-        Some(mark) => Err(Refusal::BridgeOfAnother(name.clone(), mark.network().clone())),
-        None => Err(Refusal::BridgeTaken(name.clone())),
+        // It may be up as what its file said before.
+        mark => Err(of_another(network, mark.as_ref())),
     }
 }
 

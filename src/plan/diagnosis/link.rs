@@ -61,7 +61,7 @@ pub fn ports(network: &Network, bridge: &Link, ports: &[Link], guests: &[Guest])
 
 fn port(network: &Network, bridge: &Link, link: &Link, guests: &[Guest]) -> Option<Complaint> {
     let name = &link.name;
-    let of_ours = matches!(link.mark(), Some(Mark::Port(..) | Mark::Persistent(_)));
+    let of_ours = matches!(link.mark(), Some(Mark::Port(..) | Mark::Persistent(_) | Mark::Lent(_)));
     let taken = guests.iter().find(|guest| of_ours && guest.mac == Some(link.mac));
     if let Some(guest) = taken {
         let whose = if guest.tap == *name { "its own guest".to_owned() } else { format!("the guest at {}", guest.tap) };

@@ -112,7 +112,22 @@ fn entry(element: &Element) -> Entry {
             Entry { data: Some(octets(*source)), ..range }
         }
         Element::Forward(forward) => forward_entry(forward),
+        Element::Claimed(bridge, ip) => {
+            plain(of_family(*ip, Set::Own4, Set::Own6), [key_of(&[bridge]), octets(*ip)].concat())
+        }
+        Element::Guarded(link) => plain(Set::Guarded, number_of(*link)),
+        // Each part of a key is padded to four bytes.
+        Element::GuardMac(link, mac) => plain(Set::Mac, [&number_of(*link)[..], mac.bytes(), &[0, 0]].concat()),
+        Element::Known { link, ipv4 } => plain(if *ipv4 { Set::Known4 } else { Set::Known6 }, number_of(*link)),
+        Element::GuardAddress(link, ip) => {
+            plain(of_family(*ip, Set::Addresses4, Set::Addresses6), [number_of(*link), octets(*ip)].concat())
+        }
     }
+}
+
+/// A link's number, in the machine's order.
+fn number_of(link: u32) -> Vec<u8> {
+    link.to_ne_bytes().to_vec()
 }
 
 fn range(set: Set, subnet: Subnet) -> Entry {
@@ -242,7 +257,14 @@ fn element(set: Set, told: &Told<'_>) -> Option<Element> {
             let (listen, key) = told.key.split_at_checked(told.key.len().checked_sub(8)?)?;
             Element::Forward(forward_read(Some(address(listen)?), key, told.data)?)
         }
-        Set::Guarded | Set::Mac | Set::Known4 | Set::Addresses4 | Set::Known6 | Set::Addresses6 => return None,
+        Set::Own4
+        | Set::Own6
+        | Set::Guarded
+        | Set::Mac
+        | Set::Known4
+        | Set::Addresses4
+        | Set::Known6
+        | Set::Addresses6 => return None,
     })
 }
 

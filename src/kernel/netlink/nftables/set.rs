@@ -34,6 +34,8 @@ pub(super) enum Kind {
     Protocol = 12,
     /// `inet_service`
     Port = 13,
+    /// `iface_index`
+    Index = 20,
     /// `ifname`
     Link = 41,
 }
@@ -42,7 +44,7 @@ impl Kind {
     /// Its bytes.
     pub(super) const fn length(self) -> u32 {
         match self {
-            Self::Ipv4 => 4,
+            Self::Ipv4 | Self::Index => 4,
             Self::Ipv6 | Self::Link => 16,
             Self::Ether => 6,
             Self::Protocol => 1,
@@ -52,7 +54,7 @@ impl Kind {
 
     /// The number of its byte order, as `nft` keeps it beside a set: the machine's, or the network's.
     const fn order(self) -> u8 {
-        if matches!(self, Self::Link) { 1 } else { 2 }
+        if matches!(self, Self::Link | Self::Index) { 1 } else { 2 }
     }
 }
 
@@ -76,6 +78,8 @@ pub(super) enum Set {
     Forward6,
     ForwardAddress4,
     ForwardAddress6,
+    Own4,
+    Own6,
     Guarded,
     Mac,
     Known4,
@@ -130,12 +134,20 @@ impl Set {
         Self::ForwardAddress6,
     ];
     /// Those of `bridge vnet`.
-    pub(super) const BRIDGE: [Self; 6] =
-        [Self::Guarded, Self::Mac, Self::Known4, Self::Addresses4, Self::Known6, Self::Addresses6];
+    pub(super) const BRIDGE: [Self; 8] = [
+        Self::Own4,
+        Self::Own6,
+        Self::Guarded,
+        Self::Mac,
+        Self::Known4,
+        Self::Addresses4,
+        Self::Known6,
+        Self::Addresses6,
+    ];
 
     /// How it is made.
     pub(super) const fn layout(self) -> Layout {
-        use Kind::{Ether, Ipv4, Ipv6, Link, Port, Protocol};
+        use Kind::{Ether, Index, Ipv4, Ipv6, Link, Port, Protocol};
         match self {
             Self::Bridges => of_keys("br", &[Link]),
             Self::Hosts => of_keys("host", &[Link]),
@@ -153,12 +165,14 @@ impl Set {
             Self::Forward6 => of_forwards("fwd6", &[Protocol, Port], &[Ipv6, Port]),
             Self::ForwardAddress4 => of_forwards("fwda4", &[Ipv4, Protocol, Port], &[Ipv4, Port]),
             Self::ForwardAddress6 => of_forwards("fwda6", &[Ipv6, Protocol, Port], &[Ipv6, Port]),
-            Self::Guarded => of_keys("guard", &[Link]),
-            Self::Mac => of_keys("mac", &[Link, Ether]),
-            Self::Known4 => of_keys("known4", &[Link]),
-            Self::Addresses4 => of_keys("addr4", &[Link, Ipv4]),
-            Self::Known6 => of_keys("known6", &[Link]),
-            Self::Addresses6 => of_keys("addr6", &[Link, Ipv6]),
+            Self::Own4 => of_keys("own4", &[Link, Ipv4]),
+            Self::Own6 => of_keys("own6", &[Link, Ipv6]),
+            Self::Guarded => of_keys("guard", &[Index]),
+            Self::Mac => of_keys("mac", &[Index, Ether]),
+            Self::Known4 => of_keys("known4", &[Index]),
+            Self::Addresses4 => of_keys("addr4", &[Index, Ipv4]),
+            Self::Known6 => of_keys("known6", &[Index]),
+            Self::Addresses6 => of_keys("addr6", &[Index, Ipv6]),
         }
     }
 }
