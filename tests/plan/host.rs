@@ -221,7 +221,7 @@ impl Host {
     pub fn standing(&self) -> Standing {
         let ground = self.now.groundwork.as_ref().expect("a groundwork");
         let lab = "lab".parse().unwrap();
-        let ours = |link: &&Link| link.mark().is_some_and(|mark| *mark.network() == lab);
+        let ours = |link: &&Link| link.mark().is_some_and(|mark| mark.is_of(&lab));
         let mut service = ground.service.clone();
         service.files.clone_from(&self.files);
         let mut rebuild = None;
