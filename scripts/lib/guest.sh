@@ -25,7 +25,8 @@ guest_platform() {
 	x86_64)
 		guest_debian=amd64 guest_package=qemu-system-x86 guest_console=ttyS0
 		# Where others keep the machine busy a guest measures its TSC wrongly, and a second of it is a fraction of one.
-		guest_clock=clocksource=acpi_pm
+		# Without its check of the timer, which fails where the emulated one is late because the machine is busy.
+		guest_clock='clocksource=acpi_pm no_timer_check'
 		guest_qemu=(qemu-system-x86_64 -machine "pc,accel=tcg")
 		;;
 	aarch64)
