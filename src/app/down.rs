@@ -39,7 +39,7 @@ pub fn run(names: &[OsString], all: bool, force: bool) -> anyhow::Result<Answer>
     let settings = Settings::load()?;
     // What is wrong with the host's file must not keep anybody from taking a network down.
     let on_host = settings.host();
-    let mut host = Host::open(on_host.as_ref().unwrap_or(&HostSettings::STANDARD).mark)?.with_taps();
+    let mut host = Host::open(on_host.as_ref().unwrap_or(&HostSettings::STANDARD).mark)?.with_taps().with_ip_config();
     let names = if all { standing_names(&settings, &mut host)? } else { parsed(names)? };
     if all {
         locks_remove(&settings, &names);

@@ -214,7 +214,10 @@ fn guard(
         }
     }
     for _ in 0..TRIES {
-        let result = Host::open(mark).map_err(Into::into).and_then(|mut host| put_back(&mut host, settings, network));
+        let result = Host::open(mark)
+            .map(Host::with_ip_config)
+            .map_err(Into::into)
+            .and_then(|mut host| put_back(&mut host, settings, network));
         match result {
             // It was decided.
             Ok(None) => return,

@@ -30,7 +30,7 @@ use crate::plan::{self, Plan, Standing};
 /// A name that is none, or settings of the host's that cannot be read.
 pub fn run(names: &[OsString], all: bool) -> anyhow::Result<Answer> {
     let settings = Settings::load()?;
-    let mut host = Host::open(settings.host()?.mark)?;
+    let mut host = Host::open(settings.host()?.mark)?.with_ip_config();
     let named = !all && !names.is_empty();
     let names = if named { parsed(names)? } else { known_names(&settings, &mut host)? };
     if !named {

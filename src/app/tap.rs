@@ -42,7 +42,7 @@ struct Asked {
 pub fn add(name: &OsStr, network: Option<&OsStr>, user: Option<&OsStr>, queues: u16) -> anyhow::Result<Answer> {
     let name = name_of(name)?;
     let settings = Settings::load()?;
-    let mut host = Host::open(settings.host()?.mark)?.with_taps();
+    let mut host = Host::open(settings.host()?.mark)?.with_taps().with_ip_config();
     let (network, guest) = chosen(&settings, &mut host, &name, network)?;
     let asked = Asked { owner: owner(user)?, name, network, guest, queues };
     let deadline = Deadline::of_run(clock::now());
@@ -183,7 +183,7 @@ pub fn del(name: &OsStr) -> anyhow::Result<Answer> {
     let name = name_of(name)?;
     let settings = Settings::load()?;
     let deadline = Deadline::of_run(clock::now());
-    let mut host = Host::open(0)?.with_taps();
+    let mut host = Host::open(0)?.with_taps().with_ip_config();
     let network = removable(&mut host, &name)?.network;
     let lock = network.as_ref().map(|network| lock_network(&settings.run_dir, network, deadline)).transpose();
     let removed = lock.and_then(|lock| {

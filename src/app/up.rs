@@ -31,7 +31,7 @@ use crate::plan::{self, Plan, Refusal};
 /// A name that is none, or a configuration that cannot be listed.
 pub fn run(names: &[OsString], all: bool, terms: Terms) -> anyhow::Result<Answer> {
     let settings = Settings::load()?;
-    let mut host = Host::open(settings.host()?.mark)?;
+    let mut host = Host::open(settings.host()?.mark)?.with_ip_config();
     let mut answer = Answer::good(String::new());
     for network in named(&settings, &mut host, names, all)? {
         let (name, result) = match network {

@@ -1,9 +1,7 @@
 //! The host: a snapshot of what it has, and one function per operation.
 #![forbid(unsafe_code)]
 
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 
 use nix::errno::Errno;
 
@@ -13,21 +11,12 @@ use super::flows::{cut, outdated};
 use super::netlink::arrival::Arrivals;
 use super::netlink::nftables::Nftables;
 use super::netlink::socket::Socket;
-use super::netlink::{address, bridge_port, ip_config, link, neighbour, route, running};
+use super::netlink::{address, bridge_port, link, neighbour, route};
 use super::server::{Leaving, server_reload, server_start, server_stop};
 use super::sys::{ethtool, sysctl, tun};
 use crate::model::{
-    Address, Barrier, Change, Docker, DockerInstead, DockerTable, Elements, Firewall, Groundwork, HostAddress, IfName,
-    IpConfig, Link, Mac, Mark, Master, NetworkName, NewBridge, Operation, Routing, Ruleset, Service, Setting, Sysctl,
-    TapState,
+    Address, Change, Elements, IfName, Link, Mark, Master, NetworkName, NewBridge, Operation, Route, Setting, TapState,
 };
-
-/// The tables that iptables-legacy has made, of IPv4 or IPv6; only root sees them.
-pub fn legacy_tables() -> Vec<String> {
-    let read = |file| std::fs::read_to_string(file).unwrap_or_default();
-    let names = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"].map(read).concat();
-    names.lines().map(str::to_owned).collect()
-}
 
 /// What concerns guests' links that stay.
 #[derive(Debug)]
@@ -36,6 +25,15 @@ pub(super) struct TapVerbs {
     pub(super) look: fn(&mut Host, &Link) -> Result<Option<TapState>, Error>,
     /// Carries out an operation on one.
     pub(super) execute: fn(&mut Host, &IfName, &Setting) -> Result<(), Error>,
+}
+
+/// What makes a link speak IP, as the host's own place on a LAN asks.
+#[derive(Debug)]
+pub(super) struct IpVerbs {
+    /// Changes one setting of the link of this index.
+    pub(super) set: fn(&mut Host, u32, &Setting) -> Result<(), Error>,
+    /// Leads a route from the link of the first index over the one of the second.
+    pub(super) reroute: fn(&mut Host, &Route, u32, u32) -> Result<(), Error>,
 }
 
 /// The kernel of this network namespace, through one netlink socket for links and, where it is asked, one for the
@@ -51,12 +49,14 @@ pub struct Host {
     known: Vec<(IfName, u32)>,
     /// For guests' links that stay: only a program that says so links these, and the hook does not.
     pub(super) taps: Option<&'static TapVerbs>,
+    /// The same for what makes links speak IP.
+    pub(super) ip: Option<&'static IpVerbs>,
     /// The queues of taps that were made, and go with this process until they are told to stay.
     pub(super) held: Vec<(IfName, OwnedFd)>,
     /// Servers that were told to end, and may still be there.
     leaving: Vec<Leaving>,
     /// Addresses of IPv6 that were added, and may not be in use yet.
-    arriving: Option<Arrivals>,
+    pub(super) arriving: Option<Arrivals>,
 }
 
 impl Host {
@@ -68,6 +68,7 @@ impl Host {
             mark,
             known: Vec::new(),
             taps: None,
+            ip: None,
             held: Vec::new(),
             leaving: Vec::new(),
             arriving: None,
@@ -83,7 +84,7 @@ impl Host {
         &mut self.socket
     }
 
-    fn nftables(&mut self) -> Result<&mut Nftables, Error> {
+    pub(super) fn nftables(&mut self) -> Result<&mut Nftables, Error> {
         match &mut self.nftables {
             Some(nftables) => Ok(nftables),
             none => {
@@ -138,11 +139,6 @@ impl Host {
         address::addresses_of(&mut self.socket, link.index)
     }
 
-    /// What makes the link speak IP.
-    pub fn ip_config(&mut self, link: &Link) -> Result<IpConfig, Error> {
-        ip_config::ip_config_of(&mut self.socket, link.index, &link.name)
-    }
-
     /// Whether the link is a bridge's port that sends back what came in by it.
     pub fn hairpin(&mut self, link: &Link) -> Result<bool, Error> {
         Ok(bridge_port::hairpin_of(&mut self.socket, link.index)?.unwrap_or(false))
@@ -181,85 +177,6 @@ impl Host {
         }
     }
 
-    /// The number that the kernel raises with each change of its ruleset.
-    pub fn generation(&mut self) -> Result<u32, Error> {
-        self.nftables()?.generation()
-    }
-
-    /// What our tables of the firewall hold.
-    pub fn firewall(&mut self) -> Result<Firewall, Error> {
-        let mark = self.mark;
-        self.nftables()?.look(mark)
-    }
-
-    /// Other programs' chains that stop what they do not know: what our firewall marked, and what stays on this bridge.
-    pub fn barriers(&mut self, bridge: &IfName) -> Result<Vec<Barrier>, Error> {
-        let mark = self.mark;
-        self.nftables()?.barriers(mark, bridge)
-    }
-
-    /// All chains of other programs, with their rules.
-    pub fn ruleset(&mut self) -> Result<Ruleset, Error> {
-        self.nftables()?.ruleset()
-    }
-
-    /// What there is of Docker's chains; whether others ask for our rule there is left open.
-    pub fn docker(&mut self) -> Result<Docker, Error> {
-        let mark = self.mark;
-        let nftables = self.nftables()?;
-        let mut docker = Docker::default();
-        for table in DockerTable::BOTH {
-            docker.chains.extend(nftables.docker(table, mark)?.map(|has| (table, has)));
-        }
-        if docker.chains.is_empty() {
-            let own = nftables.docker_has_own_tables()?;
-            let legacy = || legacy_tables().iter().any(|table| table == "filter");
-            docker.instead =
-                if own { Some(DockerInstead::Nftables) } else { legacy().then_some(DockerInstead::Legacy) };
-        }
-        Ok(docker)
-    }
-
-    /// What a bridge of this name, there or not, has or would start with. What else a network rests on is left empty.
-    pub fn groundwork(&mut self, name: &IfName, bridge: Option<&Link>, machine_id: &[u8]) -> Result<Groundwork, Error> {
-        let addresses = match bridge {
-            Some(link) => self.addresses(link)?,
-            None => Vec::new(),
-        };
-        let mut sysctls = Vec::new();
-        for sysctl in Sysctl::OF_BRIDGE {
-            let own = bridge.map_or(Ok(None), |link| sysctl::read(sysctl, link.name.as_str()))?;
-            // A link that is yet to be made, or to get the MTU that carries IPv6, starts with these values.
-            let value = own.map_or_else(|| sysctl::read(sysctl, "default"), |value| Ok(Some(value)))?;
-            if value.is_none() && sysctl.place().0 == "ipv4" {
-                return Err(Error::new("reading /proc/sys/net/ipv4, without which no bridge is safe,", Errno::ENOENT));
-            }
-            sysctls.extend(value.map(|value| (sysctl, value)));
-        }
-        let checksum_offload = match bridge {
-            Some(link) => ethtool::tx_checksum(&link.name),
-            // What the kernel gives a new bridge.
-            None => Some(true),
-        };
-        Ok(Groundwork {
-            derived_mac: Mac::derived(machine_id, name.as_str()),
-            addresses,
-            sysctls,
-            checksum_offload,
-            firewall: Firewall::default(),
-            others: Vec::new(),
-            routing: Routing::default(),
-            taken: Vec::new(),
-            elsewhere: None,
-            proxies: Vec::new(),
-            turned_on: Vec::new(),
-            docker: Docker::default(),
-            directory: PathBuf::new(),
-            listeners: Vec::new(),
-            service: Service::default(),
-        })
-    }
-
     /// Carries out one operation.
     pub fn execute(&mut self, operation: &Operation) -> Result<(), Error> {
         match operation {
@@ -271,7 +188,7 @@ impl Host {
             Operation::Link(name, setting) => self.set(name, setting),
             Operation::Reroute(route, change) => {
                 let (before, after) = (self.index(&change.before)?, self.index(&change.after)?);
-                ip_config::route_move(&mut self.socket, route, before, after)
+                (self.ip_verbs()?.reroute)(self, route, before, after)
             }
             Operation::Host(sysctl, change) => sysctl::write_host(*sysctl, change.after),
             Operation::Firewall(network, change) => self.guard(network, change),
@@ -316,14 +233,11 @@ impl Host {
             Setting::Sysctl(sysctl, change) => sysctl::write(*sysctl, name.as_str(), change.after),
             Setting::Address(address, change) if change.after => address::address_add(socket, index, address),
             Setting::Address(address, _) => address::address_delete(socket, index, address),
-            Setting::HostAddress(address, change) => self.host_address(index, address, change.after),
-            Setting::AddressFlags(address, change) => {
-                ip_config::address_set_flags(socket, index, address, change.after)
-            }
-            Setting::Route(route, change) if change.after => ip_config::route_add(socket, index, route),
-            Setting::Route(route, _) => ip_config::route_delete(socket, index, route),
-            Setting::Neighbour(neighbour, change) if change.after => ip_config::neighbour_add(socket, index, neighbour),
-            Setting::Neighbour(neighbour, _) => ip_config::neighbour_delete(socket, index, neighbour),
+            Setting::HostAddress(..)
+            | Setting::AddressFlags(..)
+            | Setting::Route(..)
+            | Setting::Neighbour(..)
+            | Setting::Running(_) => (self.ip_verbs()?.set)(self, index, setting),
             Setting::Master(change) => {
                 let master = change.after.as_ref().map(|bridge| self.index(bridge)).transpose()?;
                 link::link_set_master(&mut self.socket, index, master)
@@ -336,26 +250,12 @@ impl Host {
             Setting::ChecksumOffload(change) => ethtool::set_tx_checksum(name, change.after),
             Setting::Proxy(ip, change) if change.after => neighbour::proxy_add(socket, index, *ip),
             Setting::Proxy(ip, _) => neighbour::proxy_delete(socket, index, *ip),
-            Setting::Running(change) if change.after => running::wait(index),
-            Setting::Running(_) => Ok(()),
             Setting::Up(change) => link::link_set_up(socket, index, change.after),
         }
     }
 
-    /// Gives a link an address, or takes it: that only when those that came to other links are in use.
-    fn host_address(&mut self, index: u32, address: &HostAddress, on: bool) -> Result<(), Error> {
-        if !on {
-            self.arriving.take().map_or(Ok(()), Arrivals::wait)?;
-            return ip_config::address_delete(&mut self.socket, index, address);
-        }
-        let IpAddr::V6(ip) = address.ip else { return ip_config::address_add(&mut self.socket, index, address) };
-        let mut arriving = self.arriving.take().map_or_else(Arrivals::open, Ok)?;
-        ip_config::address_add(&mut self.socket, index, address)?;
-        if address.is_at_once() {
-            arriving.expect(ip, index);
-        }
-        self.arriving = Some(arriving);
-        Ok(())
+    fn ip_verbs(&self) -> Result<&'static IpVerbs, Error> {
+        self.ip.ok_or_else(|| Error::new("changing what makes a link speak IP", Errno::ENOTSUP))
     }
 
     fn bridge(&mut self, name: &IfName, change: &Change<Option<NewBridge>>) -> Result<(), Error> {

@@ -5,6 +5,7 @@ mod error;
 mod file;
 mod flows;
 mod host;
+mod ip_config;
 pub mod netlink;
 mod obstacle;
 mod obstacle_files;
@@ -18,7 +19,8 @@ pub mod sys;
 mod taps;
 
 pub use error::Error;
-pub use host::{Host, legacy_tables};
+pub use host::Host;
 pub use seen::{OpenDevices, address_is_set, socket_holder};
 pub use server::{server_process, server_runs};
+pub use survey::legacy_tables;
 pub use taps::{direct_is_held, tap_ask_holder, taps_ask_holders};

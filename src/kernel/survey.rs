@@ -1,18 +1,108 @@
-//! What of the host, beyond its own links, a network rests on: how packets are routed, what is taken, who listens.
+//! What of the host, beyond its own links, a network rests on: how packets are routed and filtered, what is taken,
+//! who listens.
 #![forbid(unsafe_code)]
 
 use std::net::IpAddr;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
 
 use super::error::Error;
 use super::host::Host;
 use super::netlink::{address, link, listener, neighbour, route};
-use super::sys::sysctl;
+use super::sys::{ethtool, sysctl};
 use crate::model::{
-    ForeignRoute, FramesFiltered, HostSysctl, IfName, Kind, Link, Listener, Mark, Protocol, Routing, Subnet, Sysctl,
-    Taken,
+    Barrier, Docker, DockerInstead, DockerTable, Firewall, ForeignRoute, FramesFiltered, Groundwork, HostSysctl,
+    IfName, Kind, Link, Listener, Mac, Mark, Protocol, Routing, Ruleset, Service, Subnet, Sysctl, Taken,
 };
 
+/// The tables that iptables-legacy has made, of IPv4 or IPv6; only root sees them.
+pub fn legacy_tables() -> Vec<String> {
+    let read = |file| std::fs::read_to_string(file).unwrap_or_default();
+    let names = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"].map(read).concat();
+    names.lines().map(str::to_owned).collect()
+}
+
 impl Host {
+    /// What a bridge of this name, there or not, has or would start with. What else a network rests on is left empty.
+    pub fn groundwork(&mut self, name: &IfName, bridge: Option<&Link>, machine_id: &[u8]) -> Result<Groundwork, Error> {
+        let addresses = match bridge {
+            Some(link) => self.addresses(link)?,
+            None => Vec::new(),
+        };
+        let mut sysctls = Vec::new();
+        for sysctl in Sysctl::OF_BRIDGE {
+            let own = bridge.map_or(Ok(None), |link| sysctl::read(sysctl, link.name.as_str()))?;
+            // A link that is yet to be made, or to get the MTU that carries IPv6, starts with these values.
+            let value = own.map_or_else(|| sysctl::read(sysctl, "default"), |value| Ok(Some(value)))?;
+            if value.is_none() && sysctl.place().0 == "ipv4" {
+                return Err(Error::new("reading /proc/sys/net/ipv4, without which no bridge is safe,", Errno::ENOENT));
+            }
+            sysctls.extend(value.map(|value| (sysctl, value)));
+        }
+        let checksum_offload = match bridge {
+            Some(link) => ethtool::tx_checksum(&link.name),
+            // What the kernel gives a new bridge.
+            None => Some(true),
+        };
+        Ok(Groundwork {
+            derived_mac: Mac::derived(machine_id, name.as_str()),
+            addresses,
+            sysctls,
+            checksum_offload,
+            firewall: Firewall::default(),
+            others: Vec::new(),
+            routing: Routing::default(),
+            taken: Vec::new(),
+            elsewhere: None,
+            proxies: Vec::new(),
+            turned_on: Vec::new(),
+            docker: Docker::default(),
+            directory: PathBuf::new(),
+            listeners: Vec::new(),
+            service: Service::default(),
+        })
+    }
+
+    /// The number that the kernel raises with each change of its ruleset.
+    pub fn generation(&mut self) -> Result<u32, Error> {
+        self.nftables()?.generation()
+    }
+
+    /// What our tables of the firewall hold.
+    pub fn firewall(&mut self) -> Result<Firewall, Error> {
+        let mark = self.mark();
+        self.nftables()?.look(mark)
+    }
+
+    /// Other programs' chains that stop what they do not know: what our firewall marked, and what stays on this bridge.
+    pub fn barriers(&mut self, bridge: &IfName) -> Result<Vec<Barrier>, Error> {
+        let mark = self.mark();
+        self.nftables()?.barriers(mark, bridge)
+    }
+
+    /// All chains of other programs, with their rules.
+    pub fn ruleset(&mut self) -> Result<Ruleset, Error> {
+        self.nftables()?.ruleset()
+    }
+
+    /// What there is of Docker's chains; whether others ask for our rule there is left open.
+    pub fn docker(&mut self) -> Result<Docker, Error> {
+        let mark = self.mark();
+        let nftables = self.nftables()?;
+        let mut docker = Docker::default();
+        for table in DockerTable::BOTH {
+            docker.chains.extend(nftables.docker(table, mark)?.map(|has| (table, has)));
+        }
+        if docker.chains.is_empty() {
+            let own = nftables.docker_has_own_tables()?;
+            let legacy = || legacy_tables().iter().any(|table| table == "filter");
+            docker.instead =
+                if own { Some(DockerInstead::Nftables) } else { legacy().then_some(DockerInstead::Legacy) };
+        }
+        Ok(docker)
+    }
+
     /// All links, without the names of what they are ports of.
     pub fn links(&mut self) -> Result<Vec<Link>, Error> {
         let mut links = Vec::new();

@@ -222,7 +222,7 @@ fn all_that_a_card_has_goes_to_a_bridge_and_back() {
     let world = World::new();
     make_host(&world);
     rich(&world);
-    let mut host = Host::open(0).unwrap();
+    let mut host = Host::open(0).unwrap().with_ip_config();
     with_protocols(&world, &mut host);
     let before = shown(&world);
     let of_card = config(&mut host, CARD);
@@ -249,7 +249,7 @@ fn what_is_undone_in_the_middle_is_as_it_was() {
     let world = World::new();
     make_host(&world);
     rich(&world);
-    let mut host = Host::open(0).unwrap();
+    let mut host = Host::open(0).unwrap().with_ip_config();
     with_protocols(&world, &mut host);
     let before = shown(&world);
     let of_card = config(&mut host, CARD);
@@ -273,7 +273,7 @@ fn a_bridge_has_all_that_the_card_had() {
     let world = World::new();
     make_host(&world);
     rich(&world);
-    let mut host = Host::open(0).unwrap();
+    let mut host = Host::open(0).unwrap().with_ip_config();
     with_protocols(&world, &mut host);
     let before = shown_as_cards(&world, CARD);
     let of_card = config(&mut host, CARD);
@@ -293,7 +293,7 @@ fn what_is_gone_is_deleted_and_what_is_moved_is_moved() {
     let world = World::new();
     make_host(&world);
     rich(&world);
-    let mut host = Host::open(0).unwrap();
+    let mut host = Host::open(0).unwrap().with_ip_config();
     let of_card = config(&mut host, CARD);
     make_bridge(&world, &mut host);
     let (first, then) = moves(&of_card, CARD, BRIDGE);
@@ -315,13 +315,32 @@ fn what_is_gone_is_deleted_and_what_is_moved_is_moved() {
     assert_eq!(config(&mut host, CARD), IpConfig::default());
 }
 
+/// As the hook does, which so keeps what it has no use for out of its program.
+#[test]
+fn a_host_that_is_not_asked_to_change_ip_does_not() {
+    let world = World::new();
+    make_host(&world);
+    rich(&world);
+    let mut host = Host::open(0).unwrap();
+    let of_card = config(&mut host, CARD);
+    make_bridge(&world, &mut host);
+    let before = shown(&world);
+    let (first, then) = moves(&of_card, CARD, BRIDGE);
+    let waits = on(BRIDGE, Setting::Running(Change::new(false, true)));
+    for operation in first.iter().chain(&then).chain([&waits]) {
+        let error = host.execute(operation).unwrap_err();
+        assert_eq!((error.errno, error.answer_lost), (Errno::ENOTSUP, false), "{operation}: {error}");
+    }
+    must_be_shown(&world, &before, "refused");
+}
+
 /// A gateway that the other link cannot reach.
 #[test]
 fn a_route_that_cannot_be_moved_stays() {
     let world = World::new();
     make_host(&world);
     rich(&world);
-    let mut host = Host::open(0).unwrap();
+    let mut host = Host::open(0).unwrap().with_ip_config();
     let of_card = config(&mut host, CARD);
     make_bridge(&world, &mut host);
     let before = shown(&world);
