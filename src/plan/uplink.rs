@@ -136,10 +136,12 @@ pub fn give_back(network: &NetworkName, handover: &Handover, uplink: &Uplink) ->
         let attached = is_port(Some(card), bridge);
         let nothing = IpConfig::default();
         let on_bridge = if ours.is_some() { &uplink.on_bridge } else { &nothing };
-        // The kernel leads no route by a link that is down; and takes the addresses of IPv6 from one that goes down.
+        // The kernel leads no route by a link that is down.
         let addresses = IpConfig { addresses: handover.config.addresses.clone(), ..IpConfig::default() };
         let config = if handover.up { &handover.config } else { &addresses };
-        let way = Way { config, from: (bridge, on_bridge), to: (&card.name, &uplink.on_card), to_up: handover.up };
+        let goes_down = card.up && !handover.up;
+        let on_card = if goes_down { &down(&uplink.on_card) } else { &uplink.on_card };
+        let way = Way { config, from: (bridge, on_bridge), to: (&card.name, on_card), to_up: handover.up };
         plan.set_up(&card.name, card.up, handover.up);
         way.arrive(&mut plan);
         way.acquaint(&mut plan, attached && handover.up);
@@ -170,6 +172,12 @@ pub fn handover(network: &Network, card: &IfName, uplink: &Uplink) -> Handover {
 pub fn handover_of(bridge: &IfName, replaced: Replaced, uplink: &Uplink) -> Handover {
     let config = uplink.on_bridge.clone();
     Handover { card: replaced.card, bridge: bridge.clone(), up: replaced.up, config }
+}
+
+/// What a link still has when it was set down: the kernel takes the addresses of IPv6 and all routes from it.
+fn down(config: &IpConfig) -> IpConfig {
+    let addresses = config.addresses.iter().filter(|address| address.ip.is_ipv4()).cloned().collect();
+    IpConfig { addresses, ..IpConfig::default() }
 }
 
 fn is_port(card: Option<&Link>, bridge: &IfName) -> bool {
