@@ -6,7 +6,8 @@ use super::deadline::Deadline;
 use super::failure::{Cause, Undone};
 use crate::apply::{Executor, Transaction};
 use crate::kernel::{self, Host};
-use crate::model::{Operation, Setting, Sysctl};
+use crate::model::{Change, Operation, Setting, Sysctl};
+use crate::plan::Plan;
 
 impl Executor for Host {
     type Error = kernel::Error;
@@ -49,6 +50,17 @@ pub fn carry_out(
             Err(Undone { cause: *cause, left, stays }.into())
         }
     }
+}
+
+/// Leaves out of a plan that was carried out, and is yet to be told, the dead taps that are still there: somebody took
+/// them in the moment in which they were to go, and keeps them.
+pub fn leave_out_spared(host: &mut Host, plan: &mut Plan) {
+    plan.operations.retain(|operation| match operation {
+        Operation::Link(tap, Setting::Persistent(Change { after: false, .. })) => {
+            !matches!(host.link(tap), Ok(Some(_)))
+        }
+        _ => true,
+    });
 }
 
 /// Whether it is a setting that changes with the host's.

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::anyhow;
 
 use super::answer::Answer;
-use super::change::carry_out;
+use super::change::{carry_out, leave_out_spared};
 use super::deadline::Deadline;
 use super::failure::exit_code;
 use super::give_back::{observe_uplink, put_back};
@@ -173,7 +173,7 @@ pub(super) fn clear_away(
     look: impl Fn(&mut Host) -> anyhow::Result<Standing>,
 ) -> anyhow::Result<Plan> {
     let standing = look(host)?;
-    let plan = plan::down(network, &standing);
+    let mut plan = plan::down(network, &standing);
     let left = |host: &mut Host| Ok(plan::down(network, &look(host)?).operations);
     match &standing.uplink {
         Some((handover, _)) => {
@@ -181,6 +181,7 @@ pub(super) fn clear_away(
         }
         None => carry_out(host, &plan.operations, deadline, left)?,
     }
+    leave_out_spared(host, &mut plan);
     directories_remove(&settings.directory(network));
     Journal::of(&settings.run_dir, network).sweep();
     Ok(plan)

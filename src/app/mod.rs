@@ -28,6 +28,7 @@ mod settings;
 pub mod status;
 pub mod tap;
 pub mod tap_list;
+mod unmarked;
 pub mod up;
 mod upkeep;
 mod uplink;

@@ -14,6 +14,7 @@ use super::lock::lock_network;
 use super::networks::{all_names, network, parsed};
 use super::observe::others;
 use super::settings::Settings;
+use super::unmarked::unmarked_remove;
 use super::up::{admitted, log, raise_silently, take_card};
 use super::uplink::Terms;
 use crate::config::Network;
@@ -30,7 +31,7 @@ use crate::plan::{self, Plan, Standing};
 /// A name that is none, or settings of the host's that cannot be read.
 pub fn run(names: &[OsString], all: bool) -> anyhow::Result<Answer> {
     let settings = Settings::load()?;
-    let mut host = Host::open(settings.host()?.mark)?.with_ip_config();
+    let mut host = Host::open(settings.host()?.mark)?.with_taps().with_ip_config();
     let named = !all && !names.is_empty();
     let names = if named { parsed(names)? } else { known_names(&settings, &mut host)? };
     if !named {
@@ -40,6 +41,16 @@ pub fn run(names: &[OsString], all: bool) -> anyhow::Result<Answer> {
     let links = links(&mut host)?;
     let (up, left): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| is_up(&links, name));
     let mut answer = Answer::good(String::new());
+    if !named {
+        match unmarked_remove(&settings, &mut host) {
+            Ok(removed) => removed.iter().for_each(|link| {
+                let done = format!("removed {link}, a link on a network card that a run was ended at making");
+                log(&settings).note(&done, true);
+                answer.text.push_str(&format!("{done}\n"));
+            }),
+            Err(error) => answer.complain(&format!("{error:#}"), exit_code(&error)),
+        }
+    }
     for name in left.into_iter().chain(up) {
         match mend(&settings, &mut host, &name) {
             Ok(Mended { done, complaint }) => {

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::iter;
 
 use super::answer::Answer;
+use super::change::leave_out_spared;
 use super::deadline::Deadline;
 use super::failure::{Problems, exit_code};
 use super::ifup::refused;
@@ -141,9 +142,10 @@ pub(super) fn raise_silently(
     let replan = |observed: &super::observe::Observed| -> anyhow::Result<Plan> {
         plan::up(network, observed.wanted.as_ref(), &observed.snapshot).map_err(|refusal| refused(network, refusal))
     };
-    let plan = replan(&observed)?;
+    let mut plan = replan(&observed)?;
     let upkeep = Upkeep { settings, network, lock, verified, deadline };
     let warnings = upkeep.carry_out(host, None, (observed, &plan), replan)?;
+    leave_out_spared(host, &mut plan);
     Ok((plan, warnings))
 }
 

@@ -27,6 +27,9 @@ pub enum Variant {
 }
 
 impl Direct {
+    /// What the kernel calls such links.
+    pub const KINDS: [&'static str; 2] = ["macvtap", "ipvtap"];
+
     /// What the kernel calls such a link.
     pub const fn kind(self) -> &'static str {
         match self {

@@ -5,6 +5,8 @@ use std::fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use vnet::model::TapState;
+
 use crate::links::{Guest, addresses, field, is_up, link, must_be};
 use crate::picture::{Picture, servers};
 use crate::tap::Tap;
@@ -355,6 +357,72 @@ fn a_guest_that_plays_dead_is_no_dead_tap() {
             assert_eq!(link("lab-d").unwrap().get("ifalias"), None);
         }
     }
+}
+
+#[test]
+fn a_link_on_a_card_that_was_not_made_to_its_end_goes() {
+    const OURS: u32 = TapState::OURS;
+    // Whether or not a network is there that it may have been for.
+    for networks in [true, false] {
+        let world = World::new();
+        if networks {
+            world.network("lan", r#"{"mode": "macvtap", "uplink": "lan0"}"#);
+            world.network("other", r#"{"mode": "macvtap", "uplink": "lan0", "variant": "vepa"}"#);
+        }
+        world.ip("link add lan0 type veth peer lan1");
+        let before = world.picture();
+        world.ip(&format!("link add link lan0 name half group {OURS} type macvtap mode bridge"));
+        if networks {
+            assert_eq!(world.told("repair lan"), "", "nobody knows whose network it was to be on");
+        }
+        let told = world.told("repair");
+        assert_eq!(told, "removed half, a link on a network card that a run was ended at making\n");
+        world.must_look_like(&before);
+        assert_eq!(world.told("repair"), "");
+        for (name, group) in [("foreign", 0), ("named", OURS), ("plain", OURS)] {
+            let kind = if name == "plain" { "macvlan" } else { "macvtap" };
+            world.ip(&format!("link add link lan0 name {name} group {group} type {kind} mode bridge"));
+        }
+        world.ip("link set named alias another's");
+        let others = world.picture();
+        assert_eq!(world.told("repair"), "");
+        world.must_look_like(&others);
+    }
+}
+
+/// Somebody takes a dead tap between the look at it and its removal. Here it is held all the time, by a guest that plays
+/// dead, and the call fails by which the plan's look would learn of that.
+#[test]
+fn a_dead_tap_that_is_taken_in_that_moment_is_left_and_not_told_of() {
+    /// Of the looks at it: two see whether the network is up, and the third is the plan's.
+    const OF_PLAN: usize = 3;
+    const TRACE: &str = "/run/trace";
+    let site = Site::new();
+    let world = &site.host.world;
+    let tap = Tap::new("lab-d");
+    world.up("lab-d");
+    tap.persist();
+    tap.put_carrier_out();
+    world.must_come_true(|| match field("lab-d", "/linkinfo/info_slave_data/state") == "disabled" {
+        true => Ok(()),
+        false => Err("the bridge did not see it yet".to_owned()),
+    });
+    let before = world.picture();
+    let repair = |inject: &[&str]| {
+        let mut command = world.command("strace");
+        command.args(["-o", TRACE, "-e", "trace=ioctl"]).args(inject);
+        command.arg(world.program("vnet")).args(["repair", "lab"]);
+        let run = world.run(command);
+        assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "", ""), "{run:#?}");
+        fs::read_to_string(TRACE).unwrap()
+    };
+    let asks = |calls: &str| calls.lines().filter(|call| call.contains("TUNSETIFF")).count();
+    let calls = repair(&[]);
+    let of_plan = calls.lines().enumerate().filter(|(_, call)| call.contains("TUNSETIFF")).nth(OF_PLAN - 1).unwrap().0;
+    let seen = repair(&["-e", &format!("inject=ioctl:error=EPERM:when={}", of_plan + 1)]);
+    // Once more to remove it, and once more to see what became of that.
+    assert_eq!(asks(&seen), asks(&calls) + 2, "{calls}\nthen\n{seen}");
+    world.must_look_like(&before);
 }
 
 /// Its guests alone keep a network of another's bridge up.
