@@ -18,6 +18,7 @@ mod obstacle;
 mod overlap;
 mod ports;
 mod refusal;
+mod remedy;
 mod routing;
 mod server;
 mod server_hosts;
@@ -26,6 +27,7 @@ mod tap;
 mod undo;
 mod uplink;
 mod wanted;
+mod way;
 
 pub use attach::{attach, sends_back};
 pub use barrier::warnings;

@@ -6,6 +6,7 @@ mod errand;
 mod firewall;
 mod host;
 mod link;
+mod managed;
 mod packet;
 mod passage;
 mod remedy;
