@@ -7,6 +7,7 @@ use nix::unistd::Pid;
 
 use vnet::model::TapState;
 
+use crate::contract::hold_lock;
 use crate::links::{Guest, addresses, field, is_up, link, must_be};
 use crate::picture::{Picture, servers};
 use crate::tap::Tap;
@@ -388,6 +389,28 @@ fn a_link_on_a_card_that_was_not_made_to_its_end_goes() {
         assert_eq!(world.told("repair"), "");
         world.must_look_like(&others);
     }
+}
+
+/// Whoever makes it holds its network's lock.
+#[test]
+fn a_link_on_a_card_that_is_just_being_made_stays() {
+    const OURS: u32 = TapState::OURS;
+    let world = World::new();
+    world.network("lab", r#"{"mode": "macvtap", "uplink": "lan0"}"#);
+    world.ip("link add lan0 type veth peer lan1");
+    // Else the lock would be one that nobody needs, and repair would wait for it before it looks.
+    world.ip("link add link lan0 name whole type macvtap mode bridge");
+    world.ip("link set whole alias vnet:lab:persistent");
+    let lock = hold_lock(&world);
+    world.ip(&format!("link add link lan0 name half group {OURS} type macvtap mode bridge"));
+    let repair = world.command(world.program("vnet")).arg("repair").spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(link("half").is_some());
+    world.ip("link set half alias vnet:lab:persistent");
+    drop(lock);
+    let run = world.finish(repair);
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "", ""), "{run:#?}");
+    assert!(link("half").is_some());
 }
 
 /// Somebody takes a dead tap between the look at it and its removal. Here it is held all the time, by a guest that plays
