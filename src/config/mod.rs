@@ -12,14 +12,17 @@ mod guest;
 mod host;
 mod json;
 mod judge;
+mod mode_word;
 mod network;
 mod network_file;
+mod own_network;
 mod owner;
 mod peers;
 mod problem;
 mod resolve;
 mod store;
 mod unicast;
+mod variant;
 
 pub use changes::Changes;
 pub use choose::{Choice, choose};

@@ -1,18 +1,18 @@
 //! The file `networks/NAME.json`: first each value, then what the values mean together.
 
-use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::dhcp::DhcpFile;
 use super::dns::DnsFile;
 use super::forward::ForwardFile;
 use super::judge::{Judge, Known};
+use super::mode_word::{MODES, Word};
 use super::problem::Problem;
 use super::store::Source;
 use super::unicast::Unicast;
+use super::variant::VARIANTS;
 use super::{Direct, Mode, Network, OwnNetwork, Reach, Variant};
-use crate::model::{Address, IfName, Invalid, Mtu, NetworkName, Subnet};
+use crate::model::{Address, IfName, Invalid, Mtu, NetworkName};
 
 /// The file as it is written: each value is good by itself.
 struct NetworkFile {
@@ -56,30 +56,7 @@ const KEYS: Known = &[
     ("forwards", ForwardFile::KEYS),
 ];
 
-#[derive(Clone, Copy, PartialEq)]
-enum Word {
-    Isolated,
-    HostOnly,
-    Routed,
-    Nat,
-    Bridged,
-    Macvtap,
-    Ipvtap,
-}
-
 use Word::{Bridged, HostOnly, Ipvtap, Isolated, Macvtap, Nat, Routed};
-
-const MODES: &str = "\"isolated\", \"host-only\", \"routed\", \"nat\", \"bridged\", \"macvtap\" or \"ipvtap\"";
-
-const WORDS: [(&str, Word); 7] = [
-    ("isolated", Isolated),
-    ("host-only", HostOnly),
-    ("routed", Routed),
-    ("nat", Nat),
-    ("bridged", Bridged),
-    ("macvtap", Macvtap),
-    ("ipvtap", Ipvtap),
-];
 
 /// Docker's firewall lets through what ours lets through.
 struct Docker;
@@ -90,42 +67,6 @@ impl FromStr for Docker {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let unknown = || Invalid::new(format!("{} is no choice", Invalid::quote(text.as_bytes())), "say \"allow\"");
         if text == "allow" { Ok(Self) } else { Err(unknown()) }
-    }
-}
-
-const VARIANTS: &str = "\"bridge\", \"vepa\", \"private\" or \"passthru\"";
-
-impl FromStr for Variant {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        match text {
-            "bridge" => Ok(Self::Bridge),
-            "vepa" => Ok(Self::Vepa),
-            "private" => Ok(Self::Private),
-            "passthru" => Ok(Self::Passthru),
-            _ => Err(Invalid::new(
-                format!("{} is no variant", Invalid::quote(text.as_bytes())),
-                "say \"bridge\", \"vepa\", \"private\" or \"passthru\"",
-            )),
-        }
-    }
-}
-
-impl FromStr for Word {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        const RIGHT: &str =
-            "say \"isolated\", \"host-only\", \"routed\", \"nat\", \"bridged\", \"macvtap\" or \"ipvtap\"";
-        let unknown = || Invalid::new(format!("{} is no mode", Invalid::quote(text.as_bytes())), RIGHT);
-        WORDS.iter().find(|(word, _)| *word == text).map(|(_, mode)| *mode).ok_or_else(unknown)
-    }
-}
-
-impl fmt::Display for Word {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        WORDS.iter().filter(|(_, mode)| mode == self).try_for_each(|(word, _)| f.write_str(word))
     }
 }
 
@@ -230,9 +171,7 @@ impl NetworkFile {
         let (mtu, peers) = (self.mtu.unwrap_or(Mtu::ETHERNET), self.peers.unwrap_or_default());
         let docker = self.docker.is_some();
         let mut own = OwnNetwork { reach, mtu, addresses, dhcp, dns, forwards: Vec::new(), peers, docker };
-        judge_addresses(&own, word, judge);
-        judge_reach(&own, judge);
-        judge_peers(name, &own.peers, judge);
+        own.judge(name, word, judge);
         ForwardFile::judge_all(self.forwards.unwrap_or_default(), &mut own, judge);
         Some(Mode::Own(own))
     }
@@ -327,72 +266,6 @@ impl NetworkFile {
                 judge.refuse(key, format!("stands beside mode \"{word}\", {why}"));
             }
         }
-    }
-}
-
-fn judge_addresses(own: &OwnNetwork, word: Word, judge: &mut Judge<'_>) {
-    if own.addresses.is_empty() && (word != Isolated || own.serves()) {
-        let whose = if word == Isolated { "an address for its server" } else { "the host's address" };
-        let what = format!("is missing, and mode \"{word}\" needs {whose}; such as [\"192.168.57.1/24\"]");
-        judge.refuse("addresses", what);
-    }
-    if own.mtu.get() < Mtu::IPV6_MIN && own.address_of_family(false).is_some() {
-        judge.refuse(
-            "mtu",
-            "is under 1280, with which addresses cannot hold an IPv6 one; raise mtu, or remove that from addresses"
-                .to_owned(),
-        );
-    }
-    for (number, address) in own.addresses.iter().enumerate() {
-        if let Some(other) = own.addresses.iter().take(number).find(|other| other.overlaps(address)) {
-            judge
-                .refuse("addresses", format!("holds {other} and {address}, which are of one subnet; keep one of them"));
-        }
-    }
-}
-
-/// Judges what a mode of its own adds.
-fn judge_reach(own: &OwnNetwork, judge: &mut Judge<'_>) {
-    /// Each IPv4 address that the host answers for is an entry of its own in the kernel: this is 1,022 of them.
-    const WIDEST: u8 = 22;
-    match &own.reach {
-        Reach::Routed { proxy_arp: true } => {
-            let wide = |address: &&Address| address.ip.is_ipv4() && address.prefix < WIDEST;
-            if let Some(address) = own.addresses.iter().find(wide) {
-                judge.refuse("proxy_arp", format!("would answer for each address of {}; give a prefix length of 22 to 30 in addresses, or remove proxy_arp", Subnet::from(*address)));
-            }
-        }
-        Reach::Nat { source } => {
-            for (number, ip) in source.iter().enumerate() {
-                let same = |other: &&IpAddr| other.is_ipv4() == ip.is_ipv4();
-                let what = if source.iter().take(number).any(|other| same(&other)) {
-                    format!("{ip} is the second address of its IP version; keep one of them")
-                } else if own.address_of_family(ip.is_ipv4()).is_none() {
-                    format!(
-                        "no guest goes out as {ip}, for addresses has none of its IP version; add one there, or remove it"
-                    )
-                } else if ip.is_loopback() || own.subnets().any(|subnet| subnet.contains(*ip)) {
-                    format!("nobody outside can answer to {ip}; give an address that the host has on another link")
-                } else {
-                    continue;
-                };
-                judge.refuse("source", what);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn judge_peers(name: &NetworkName, peers: &[NetworkName], judge: &mut Judge<'_>) {
-    for (number, peer) in peers.iter().enumerate() {
-        let what = if peer == name {
-            format!("{peer} is this network itself, whose guests reach each other anyway; remove it")
-        } else if peers.iter().take(number).any(|other| other == peer) {
-            format!("{peer} is named twice; keep one of them")
-        } else {
-            continue;
-        };
-        judge.refuse(&format!("peers[{number}]"), what);
     }
 }
 
