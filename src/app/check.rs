@@ -7,6 +7,8 @@ use super::answer::Answer;
 use super::failure::{Problems, Usage, exit_code};
 use super::settings::Settings;
 use crate::config::{Direct, Forward, Guest, Mode, Network, OwnNetwork, Problem, Store, Variant, resolve};
+use crate::kernel::Error;
+use crate::kernel::sys::user;
 use crate::model::{IfName, NetworkName};
 
 /// Reads all files, or those of the named networks and their guests, and tells every problem, a line each, of each file
@@ -29,6 +31,7 @@ pub fn run(names: &[OsString]) -> anyhow::Result<Answer> {
     found.compare_networks();
     found.compare_peers(&store);
     found.compare_guests(&store);
+    found.find_accounts()?;
     if found.problems.is_empty() {
         let networks = count(found.networks.len(), "network");
         let guests = count(found.guests.len(), "guest file");
@@ -160,6 +163,20 @@ impl Found {
                 }
             }
         }
+    }
+
+    /// Whoever is allowed anything is known to this host.
+    fn find_accounts(&mut self) -> Result<(), Error> {
+        let networks = self.networks.iter().filter_map(|network| Some((&network.allow, network.source.as_ref()?)));
+        let given: Vec<_> = networks.chain(self.guests.iter().map(|guest| (&guest.allow, &guest.source))).collect();
+        if given.iter().any(|(allow, _)| allow.has_names()) {
+            let accounts = user::accounts()?;
+            let unknown = given.iter().flat_map(|(allow, source)| {
+                allow.unknown(&accounts).into_iter().map(|(key, what)| source.problem(&key, what))
+            });
+            self.problems.extend(unknown);
+        }
+        Ok(())
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::GuestName;
 use super::judge::{Judge, Known};
 use super::problem::Problem;
 use super::store::Source;
 use super::unicast::Unicast;
+use super::{Allow, GuestName};
 use crate::model::{Hostname, IfName, Mac, NetworkName};
 
 /// What is said of the guest behind a tap.
@@ -24,12 +24,14 @@ pub struct Guest {
     pub addresses: Vec<IpAddr>,
     /// What other guests of its network call it.
     pub hostname: Option<Hostname>,
+    /// Who may run it without being root, by the bridge helper.
+    pub allow: Allow,
     /// Its file.
     pub source: Source,
 }
 
 /// The keys that the file may have.
-const KEYS: Known = &[("", &["network", "mac", "tap_mac", "addresses", "hostname"])];
+const KEYS: Known = &[("", &["network", "mac", "tap_mac", "addresses", "hostname", "allow"]), ("allow", Allow::KEYS)];
 
 impl Guest {
     /// Reads a guest's file: first each value, then what the values mean together.
@@ -42,12 +44,15 @@ impl Guest {
         let addresses = judge.list("addresses", list, Unicast::EXPECTED).unwrap_or_default();
         let addresses: Vec<_> = addresses.into_iter().map(|Unicast(ip)| ip).collect();
         let hostname = judge.value("hostname", "a hostname such as \"web0\"");
+        let allow = Allow::read(&mut judge);
         if judge.problems.is_empty() {
             judge_macs(mac, tap_mac, &mut judge);
             judge_addresses(&addresses, &mut judge);
         }
         match judge.problems {
-            problems if problems.is_empty() => Ok(Self { tap, network, mac, tap_mac, addresses, hostname, source }),
+            problems if problems.is_empty() => {
+                Ok(Self { tap, network, mac, tap_mac, addresses, hostname, allow, source })
+            }
             problems => Err(problems),
         }
     }

@@ -42,6 +42,11 @@ impl<'s> Judge<'s> {
         self.raw(key).is_some()
     }
 
+    /// Whether the key is given as a text.
+    pub fn is_text(&self, key: &str) -> bool {
+        self.raw(key).is_some_and(|raw| raw.starts_with('"'))
+    }
+
     /// Whether the key is given as a list.
     pub fn is_list(&self, key: &str) -> bool {
         self.raw(key).is_some_and(|raw| raw.starts_with('['))

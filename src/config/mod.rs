@@ -2,6 +2,7 @@
 //! file, line and key.
 #![forbid(unsafe_code)]
 
+mod allow;
 mod changes;
 mod choose;
 mod dhcp;
@@ -24,6 +25,7 @@ mod store;
 mod unicast;
 mod variant;
 
+pub use allow::{Allow, Principal};
 pub use changes::Changes;
 pub use choose::{Choice, choose};
 pub use dhcp::{Dhcp, Lease};

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::store::Source;
-use super::{Dhcp, Dns, Forward};
+use super::{Allow, Dhcp, Dns, Forward};
 use crate::model::{Address, IfName, Mtu, NetworkName, Subnet};
 pub use crate::model::{Direct, Variant};
 
@@ -16,6 +16,8 @@ pub struct Network {
     pub bridge: IfName,
     /// What it is.
     pub mode: Mode,
+    /// Who may put guests on it without being root, by the bridge helper.
+    pub allow: Allow,
     /// Its file; `None` for one that no file describes.
     pub source: Option<Source>,
 }
@@ -131,7 +133,7 @@ impl OwnNetwork {
 impl Network {
     /// The network whose guests join a bridge of the administrator's, and which no file describes.
     pub const fn bridged(name: NetworkName, bridge: IfName) -> Self {
-        Self { name, bridge, mode: Mode::Bridged, source: None }
+        Self { name, bridge, mode: Mode::Bridged, allow: Allow::nobody(), source: None }
     }
 
     /// The network of a host without configuration: its guests get an address from this one's subnet, find names, and
@@ -148,7 +150,7 @@ impl Network {
             peers: Vec::new(),
             docker: false,
         };
-        Self { name, bridge: IfName::built_in(), mode: Mode::Own(own), source: None }
+        Self { name, bridge: IfName::built_in(), mode: Mode::Own(own), allow: Allow::nobody(), source: None }
     }
 
     /// The same network, whose guests get no addresses and find no names.

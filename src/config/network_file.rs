@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::store::Source;
 use super::unicast::Unicast;
 use super::variant::VARIANTS;
-use super::{Direct, Mode, Network, OwnNetwork, Reach, Variant};
+use super::{Allow, Direct, Mode, Network, OwnNetwork, Reach, Variant};
 use crate::model::{Address, IfName, Invalid, Mtu, NetworkName};
 
 /// The file as it is written: each value is good by itself.
@@ -29,6 +29,7 @@ struct NetworkFile {
     uplink: Option<IfName>,
     variant: Option<Variant>,
     mtu: Option<Mtu>,
+    allow: Allow,
 }
 
 /// The keys that the file may have.
@@ -49,11 +50,13 @@ const KEYS: Known = &[
             "uplink",
             "variant",
             "mtu",
+            "allow",
         ],
     ),
     ("dhcp", DhcpFile::KEYS),
     ("dns", DnsFile::KEYS),
     ("forwards", ForwardFile::KEYS),
+    ("allow", Allow::KEYS),
 ];
 
 use Word::{Bridged, HostOnly, Ipvtap, Isolated, Macvtap, Nat, Routed};
@@ -80,10 +83,13 @@ impl Network {
         }
         let bridge = file.place(&name, &mut judge);
         file.bridge = None;
+        let allow = std::mem::take(&mut file.allow);
         let mode = file.judge(&name, &mut judge);
         let problems = judge.problems;
         match (mode, bridge) {
-            (Some(mode), Some(bridge)) if problems.is_empty() => Ok(Self { name, bridge, mode, source: Some(source) }),
+            (Some(mode), Some(bridge)) if problems.is_empty() => {
+                Ok(Self { name, bridge, mode, allow, source: Some(source) })
+            }
             _ => Err(problems),
         }
     }
@@ -129,6 +135,7 @@ impl NetworkFile {
             uplink: judge.value("uplink", "a network card's name such as \"eth0\""),
             variant: judge.value("variant", VARIANTS),
             mtu,
+            allow: Allow::read(judge),
         }
     }
 

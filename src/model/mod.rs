@@ -1,6 +1,7 @@
 //! Plain values that every layer shares. Nothing here reads, writes or decides.
 #![forbid(unsafe_code)]
 
+mod account;
 mod address;
 mod chain;
 mod docker;
@@ -29,6 +30,7 @@ mod sysctl;
 mod tap;
 mod uplink;
 
+pub use account::{Accounts, Caller};
 pub use address::Address;
 pub use chain::{Base, Chain, Comparison, Hook, Lookup, Member, Ruleset, Source, Step, Verdict};
 pub use docker::{Docker, DockerInstead, DockerRule, DockerTable};

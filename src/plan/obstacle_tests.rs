@@ -2,12 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::*;
-use crate::config::Mode;
+use crate::config::{Allow, Mode};
 use crate::model::{Held, Kind, Mac};
 
 fn network() -> Network {
     let uplink = Mode::Uplink("eth0".parse().unwrap());
-    Network { name: "lan".parse().unwrap(), bridge: "vn-lan".parse().unwrap(), mode: uplink, source: None }
+    Network {
+        name: "lan".parse().unwrap(),
+        bridge: "vn-lan".parse().unwrap(),
+        mode: uplink,
+        allow: Allow::default(),
+        source: None,
+    }
 }
 
 fn card(kind: Kind) -> Link {

@@ -212,7 +212,7 @@ fn is_zone(subnet: &Subnet) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Dns, Lease, Mode};
+    use crate::config::{Allow, Dns, Lease, Mode};
     use crate::model::Mtu;
 
     fn network(reach: Reach, addresses: &[&str], dhcp: bool, dns: Option<Dns>) -> Network {
@@ -232,7 +232,13 @@ mod tests {
             docker: false,
         };
         let mode = Mode::Own(own);
-        Network { name: "lab".parse().unwrap(), bridge: "vnbr0".parse().unwrap(), mode, source: None }
+        Network {
+            name: "lab".parse().unwrap(),
+            bridge: "vnbr0".parse().unwrap(),
+            mode,
+            allow: Allow::default(),
+            source: None,
+        }
     }
 
     fn place() -> Place {

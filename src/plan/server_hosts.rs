@@ -76,7 +76,7 @@ pub fn hosts(guest: &Guest) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Dns, Mode, Source};
+    use crate::config::{Allow, Dns, Mode, Source};
 
     fn network(addresses: &[&str]) -> Network {
         let first = addresses.first().unwrap().parse().unwrap();
@@ -95,6 +95,7 @@ mod tests {
             tap_mac: None,
             addresses: addresses.iter().map(|ip| ip.parse().unwrap()).collect(),
             hostname: hostname.map(|name| name.parse().unwrap()),
+            allow: Allow::default(),
             source: Source { path: "guest.json".into(), text: String::new() },
         }
     }

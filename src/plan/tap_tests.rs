@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::*;
-use crate::config::{Mode, Source};
+use crate::config::{Allow, Mode, Source};
 use crate::model::{Mac, Master, Variant};
 
 fn mac(last: u8) -> Mac {
@@ -40,7 +40,16 @@ fn sight() -> DirectSight {
 
 fn guest(its: Option<Mac>) -> Guest {
     let source = Source { path: "web0.json".into(), text: String::new() };
-    Guest { tap: name(), network: None, mac: its, tap_mac: None, addresses: Vec::new(), hostname: None, source }
+    Guest {
+        tap: name(),
+        network: None,
+        mac: its,
+        tap_mac: None,
+        addresses: Vec::new(),
+        hostname: None,
+        allow: Allow::default(),
+        source,
+    }
 }
 
 fn plan_of(direct: Direct, guest: Option<&Guest>, sight: &DirectSight) -> Result<Plan, Refusal> {

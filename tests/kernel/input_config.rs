@@ -88,7 +88,7 @@ fn a_file_that_is_nested_10_000_deep() {
 fn an_unknown_key() {
     network_is_refused(
         "{\"mode\": \"isolated\",\n\"bridges\": \"br0\"}",
-        ":2: bridges: unknown field `bridges`; expected one of `mode`, `bridge`, `addresses`, `dhcp`, `dns`, `forwards`, `peers`, `source`, `proxy_arp`, `docker`, `uplink`, `variant`, `mtu`",
+        ":2: bridges: unknown field `bridges`; expected one of `mode`, `bridge`, `addresses`, `dhcp`, `dns`, `forwards`, `peers`, `source`, `proxy_arp`, `docker`, `uplink`, `variant`, `mtu`, `allow`",
     );
 }
 
@@ -96,7 +96,7 @@ fn an_unknown_key() {
 fn an_unknown_key_of_a_guest() {
     guest_is_refused(
         "{\"mac\": \"52:54:00:12:34:56\",\n\"tapmac\": \"fe:00:00:00:00:01\"}",
-        ":2: tapmac: unknown field `tapmac`; expected one of `network`, `mac`, `tap_mac`, `addresses`, `hostname`",
+        ":2: tapmac: unknown field `tapmac`; expected one of `network`, `mac`, `tap_mac`, `addresses`, `hostname`, `allow`",
     );
 }
 

@@ -57,6 +57,22 @@ fn check_tells_the_first_error_of_a_file_that_cannot_be_read_and_all_others() {
 }
 
 #[test]
+fn check_tells_who_is_allowed_and_unknown_here() {
+    let world = World::new();
+    let allow = r#""allow": {"users": ["root", "nobody-here"], "groups": [7, "root", "no-group-here"]}"#;
+    world.network("lab", format!("{{\"mode\": \"isolated\",\n{allow}}}"));
+    world.guest("lab-web0", format!("{{\n{allow}}}"));
+    let told = |file: &str| {
+        let (user, group) = ("user nobody-here in /etc/passwd", "group no-group-here in /etc/group");
+        [("users[1]", user, "user"), ("groups[2]", group, "group")].map(|(key, who, kind)| {
+            format!("{file}:2: allow.{key}: there is no {who}; add it there, or give the {kind}'s number")
+        })
+    };
+    let expected: Vec<_> = [told("networks/lab.json"), told("guests/lab-web0.json")].concat();
+    must_find(&world, &[], &expected.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
 fn check_of_named_networks_reads_no_others() {
     let world = World::new();
     world.network("bad", "{");

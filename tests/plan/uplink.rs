@@ -1,7 +1,7 @@
 //! What holds whenever a bridge takes a network card's place on the LAN and gives it back, whatever the host has there,
 //! and wherever on the way a run ends.
 
-use vnet::config::{Mode, Network};
+use vnet::config::{Allow, Mode, Network};
 use vnet::model::{Change, Handover, IfName, IpConfig, Mark, Operation, Setting};
 use vnet::plan::{self, undo};
 
@@ -14,7 +14,13 @@ fn bridge() -> IfName {
 }
 
 fn network() -> Network {
-    Network { name: "lan".parse().unwrap(), bridge: bridge(), mode: Mode::Uplink(card()), source: None }
+    Network {
+        name: "lan".parse().unwrap(),
+        bridge: bridge(),
+        mode: Mode::Uplink(card()),
+        allow: Allow::default(),
+        source: None,
+    }
 }
 
 /// A host as it was before a bridge took its card's place, what it had, and what takes the place.
