@@ -182,7 +182,7 @@ impl Found {
 
 fn missing(store: &Store, name: &NetworkName) -> Problem {
     let what = "is missing; write it, or see the names that are there beside it".to_owned();
-    Problem { file: store.network_path(name), line: None, key: String::new(), what }
+    Problem::of_file(&store.network_path(name), what)
 }
 
 fn problem(network: &Network, key: &str, what: String) -> Option<Problem> {

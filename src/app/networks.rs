@@ -33,7 +33,7 @@ pub(super) fn network(settings: &Settings, host: &mut Host, name: &NetworkName) 
         None => {
             let what = "is missing; write it, or see the names that are there beside it".to_owned();
             let file = settings.store.network_path(name);
-            Err(Problems(vec![Problem { file, line: None, key: String::new(), what }]).into())
+            Err(Problems(vec![Problem::of_file(&file, what)]).into())
         }
     }
 }

@@ -59,7 +59,7 @@ fn directory(variable: &str, standard: &str, caller: Uid) -> Result<PathBuf, Pro
             true => (variable.into(), String::new()),
             false => (path.clone(), variable.to_owned()),
         };
-        Problems(vec![Problem { file, line: None, key, what }])
+        Problems(vec![Problem { key, ..Problem::of_file(&file, what) }])
     };
     if !path.is_absolute() {
         return Err(refuse("has to name an absolute path, for QEMU may run the hook in any directory".to_owned()));

@@ -13,7 +13,10 @@ use super::owner::Owner;
 use super::problem::Problem;
 
 /// The most bytes that a file may have.
-const MOST: u64 = 64 * 1024;
+pub(super) const MOST: u64 = 64 * 1024;
+
+/// What is wrong with a symbolic link.
+pub(super) const SYMBOLIC_LINK: &str = "is a symbolic link; put the file itself here";
 
 /// The file's text; `None` if there is no such file.
 pub(super) fn read(path: &Path, owner: Owner) -> Result<Option<String>, Problem> {
@@ -23,7 +26,7 @@ pub(super) fn read(path: &Path, owner: Owner) -> Result<Option<String>, Problem>
     let file = match openat(AT_FDCWD, path, flags, Mode::empty()) {
         Ok(descriptor) => File::from(descriptor),
         Err(Errno::ENOENT) => return Ok(None),
-        Err(Errno::ELOOP) => return problem("is a symbolic link; put the file itself here".to_owned()),
+        Err(Errno::ELOOP) => return problem(SYMBOLIC_LINK.to_owned()),
         Err(errno) => {
             return problem(format!(
                 "cannot be opened: {}; it and its directories have to be readable",
@@ -31,10 +34,16 @@ pub(super) fn read(path: &Path, owner: Owner) -> Result<Option<String>, Problem>
             ));
         }
     };
-    match judge(&file, owner).and_then(|size| contents(file, size)) {
+    match text(file, owner, MOST) {
         Ok(text) => Ok(Some(text)),
         Err(what) => problem(what),
     }
+}
+
+/// The text of an open file of at most so many bytes, or what is wrong with it.
+pub(super) fn text(file: File, owner: Owner, most: u64) -> Result<String, String> {
+    let size = judge(&file, owner, most)?;
+    contents(file, size)
 }
 
 /// The text of a file that was of this size.
@@ -46,11 +55,11 @@ fn contents(mut file: File, size: usize) -> Result<String, String> {
         Ok(_) => return Err("grew while it was read; try again".to_owned()),
         Err(error) => return Err(format!("cannot be read: {error}; try again, or put it on a disk that works")),
     }
-    String::from_utf8(bytes).map_err(|_| "holds bytes that are not UTF-8; JSON is UTF-8 text".to_owned())
+    String::from_utf8(bytes).map_err(|_| "holds bytes that are not UTF-8; a file here is UTF-8 text".to_owned())
 }
 
 /// The size of an open file, in bytes, or what is wrong with it.
-fn judge(file: &File, owner: Owner) -> Result<usize, String> {
+fn judge(file: &File, owner: Owner, most: u64) -> Result<usize, String> {
     let status = file.metadata().map_err(|error| format!("cannot be examined: {error}; try again"))?;
     if !status.is_file() {
         return Err("is no regular file; write the configuration into a plain file".to_owned());
@@ -63,13 +72,13 @@ fn judge(file: &File, owner: Owner) -> Result<usize, String> {
         return Err(format!("has mode {mode:04o}, so that others may write it; chmod go-w takes that away"));
     }
     match usize::try_from(status.size()) {
-        Ok(size) if status.size() <= MOST => Ok(size),
-        _ => Err(too_large(status.size())),
+        Ok(size) if status.size() <= most => Ok(size),
+        _ => Err(too_large(status.size(), most)),
     }
 }
 
-fn too_large(size: u64) -> String {
-    format!("has {size} bytes or more; a file here has at most {MOST}")
+fn too_large(size: u64, most: u64) -> String {
+    format!("has {size} bytes or more; a file here has at most {most}")
 }
 
 #[cfg(test)]

@@ -26,8 +26,8 @@ impl<'s> Judge<'s> {
         for (at, value) in values.iter().enumerate() {
             let Some(what) = misplaced(&values, at, known) else { continue };
             let line = Some(json::line_at(&source.text, value.raw));
-            let (file, key, what) = (source.path.clone(), json::printable(&value.key), json::printable(&what));
-            problems.push(Problem { file, line, key, what });
+            let (key, what) = (json::printable(&value.key), json::printable(&what));
+            problems.push(Problem { line, key, ..Problem::of_file(&source.path, what) });
         }
         if problems.is_empty() { Ok(Self { source, values, problems }) } else { Err(problems) }
     }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod allow;
+mod bridge_conf;
 mod changes;
 mod choose;
 mod dhcp;
@@ -22,10 +23,12 @@ mod peers;
 mod problem;
 mod resolve;
 mod store;
+mod trusted;
 mod unicast;
 mod variant;
 
 pub use allow::{Allow, Principal};
+pub use bridge_conf::{BRIDGE_CONF, Permission, judge_bridge, judge_loaded};
 pub use changes::Changes;
 pub use choose::{Choice, choose};
 pub use dhcp::{Dhcp, Lease};
@@ -38,3 +41,4 @@ pub use owner::Owner;
 pub use problem::Problem;
 pub use resolve::{judge_guest, resolve};
 pub use store::{Source, Store};
+pub use trusted::{Trusted, Unread};

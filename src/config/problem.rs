@@ -14,12 +14,20 @@ pub struct Problem {
     pub key: String,
     /// What is wrong, and what would be right.
     pub what: String,
+    /// Whether it is nothing but that the caller may not read the file.
+    pub denied: bool,
 }
 
 impl Problem {
     /// A problem of the file itself.
     pub(crate) fn of_file(file: &Path, what: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line: None, key: String::new(), what: what.into() }
+        Self { file: file.to_owned(), line: None, key: String::new(), what: what.into(), denied: false }
+    }
+
+    /// The caller may not read the file.
+    pub(super) fn denied(file: &Path) -> Self {
+        let what = "may not be read by this user; let others read it, and look into its directories";
+        Self { denied: true, ..Self::of_file(file, what) }
     }
 }
 

@@ -1,18 +1,43 @@
 //! The configuration directory.
 
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::{fs, io};
 
 use super::owner::Owner;
 use super::problem::Problem;
+use super::trusted::{Trusted, Unread};
 use super::{Guest, HostSettings, Network, file, json};
 use crate::model::{IfName, NetworkName};
 
-/// A configuration directory, and who may own what is in it.
+/// A configuration directory, and how what is in it is read.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
-    owner: Owner,
+    reader: Rc<dyn Reader>,
+}
+
+/// Reads a file as whoever looks at the configuration may; `None` if there is no such file. A program has only the code of
+/// those that it makes.
+trait Reader: Debug {
+    fn text(&self, path: &Path) -> Result<Option<String>, Problem>;
+}
+
+impl Reader for Owner {
+    fn text(&self, path: &Path) -> Result<Option<String>, Problem> {
+        file::read(path, *self)
+    }
+}
+
+impl Reader for Trusted {
+    fn text(&self, path: &Path) -> Result<Option<String>, Problem> {
+        match self.read(path) {
+            Ok(text) => Ok(Some(text)),
+            Err(Unread::Absent) => Ok(None),
+            Err(unread) => Err(unread.problem(path)),
+        }
+    }
 }
 
 /// A file and its text, kept so that an error can name the line of a key.
@@ -33,14 +58,20 @@ impl Source {
     /// A problem with a key.
     pub fn problem(&self, key: &str, what: impl Into<String>) -> Problem {
         let line = Some(json::line_of(self, key));
-        Problem { file: self.path.clone(), line, key: key.to_owned(), what: what.into() }
+        Problem { line, key: key.to_owned(), ..Problem::of_file(&self.path, what) }
     }
 }
 
 impl Store {
     /// The configuration below `root`.
-    pub const fn new(root: PathBuf, owner: Owner) -> Self {
-        Self { root, owner }
+    pub fn new(root: PathBuf, owner: Owner) -> Self {
+        Self { root, reader: Rc::new(owner) }
+    }
+
+    /// The configuration below `root` for a program that acts for a user: its files, and all that is above them, are
+    /// root's alone. One that the user may not read is a problem which says so ([`Problem::denied`]).
+    pub fn trusted(root: PathBuf, files: Rc<Trusted>) -> Self {
+        Self { root, reader: files }
     }
 
     /// The file of a network.
@@ -105,7 +136,7 @@ impl Store {
     }
 
     fn source(&self, path: PathBuf) -> Result<Option<Source>, Problem> {
-        let text = file::read(&path, self.owner)?;
+        let text = self.reader.text(&path)?;
         Ok(text.map(|text| Source { path, text }))
     }
 

@@ -114,7 +114,7 @@ fn a_doubled_key() {
 
 #[test]
 fn a_file_that_is_not_utf_8() {
-    network_is_refused(b"{\"mode\": \"\xff\"}", ": holds bytes that are not UTF-8; JSON is UTF-8 text");
+    network_is_refused(b"{\"mode\": \"\xff\"}", ": holds bytes that are not UTF-8; a file here is UTF-8 text");
 }
 
 #[test]
