@@ -169,7 +169,7 @@ impl Found {
     fn find_accounts(&mut self) -> Result<(), Error> {
         let networks = self.networks.iter().filter_map(|network| Some((&network.allow, network.source.as_ref()?)));
         let given: Vec<_> = networks.chain(self.guests.iter().map(|guest| (&guest.allow, &guest.source))).collect();
-        if given.iter().any(|(allow, _)| allow.has_names()) {
+        if given.iter().any(|(allow, _)| allow.names_users() || allow.names_groups()) {
             let accounts = user::accounts()?;
             let unknown = given.iter().flat_map(|(allow, source)| {
                 allow.unknown(&accounts).into_iter().map(|(key, what)| source.problem(&key, what))

@@ -66,9 +66,14 @@ impl Allow {
         self.users.iter().any(is_caller) || self.groups.iter().any(is_of)
     }
 
-    /// Whether any user or group in it is named, so that the accounts have to be read.
-    pub fn has_names(&self) -> bool {
-        self.users.iter().chain(&self.groups).any(|one| matches!(one, Principal::Name(_)))
+    /// Whether a user in it is named, so that the number has to be found.
+    pub fn names_users(&self) -> bool {
+        self.users.iter().any(Principal::is_name)
+    }
+
+    /// Whether a group in it is named, so that the number has to be found.
+    pub fn names_groups(&self) -> bool {
+        self.groups.iter().any(Principal::is_name)
     }
 
     /// What in it stands for nobody, for there is no such name: the key, and what is wrong.
@@ -105,6 +110,10 @@ impl Principal {
                 None
             }
         }
+    }
+
+    const fn is_name(&self) -> bool {
+        matches!(self, Self::Name(_))
     }
 
     /// The number, which a name is looked up for.
@@ -186,7 +195,7 @@ mod tests {
     fn without_the_key_nobody_may_not_even_root() {
         for text in ["{}", r#"{"allow": {}}"#, r#"{"allow": {"users": [], "groups": []}}"#] {
             assert!(!covers(text, 0, 0, &[0]) && !covers(text, 1000, 1000, &[]), "{text}");
-            assert!(!read(text).unwrap().has_names());
+            assert!(!read(text).unwrap().names_users() && !read(text).unwrap().names_groups());
         }
     }
 
@@ -201,8 +210,9 @@ mod tests {
             assert!(covers(text, 1000, 1, &[]), "{text}");
             assert!(!covers(text, 1001, 1000, &[1000]) && !covers(text, 0, 0, &[0]), "{text}");
         }
-        assert!(read(r#"{"allow": {"users": [1000, "alice"]}}"#).unwrap().has_names());
-        assert!(!read(r#"{"allow": {"users": [1000, "1000"]}}"#).unwrap().has_names());
+        let named = |text| read(text).map(|allow| (allow.names_users(), allow.names_groups()));
+        assert_eq!(named(r#"{"allow": {"users": [1000, "alice"], "groups": [7]}}"#), Ok((true, false)));
+        assert_eq!(named(r#"{"allow": {"users": [1000, "1000"], "groups": ["kvm"]}}"#), Ok((false, true)));
     }
 
     #[test]

@@ -23,15 +23,17 @@ const MOST_FILES: usize = 64;
 /// The longest line, in bytes, that QEMU's helper takes for one.
 const LONGEST: usize = 4094;
 
-/// What the files say of a bridge.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Permission {
-    /// Guests may join it.
-    Allowed,
-    /// They may not: it is denied, or nothing allows it.
-    Denied,
-    /// Nobody may anything before this is mended.
-    Broken(Problem),
+/// What the files say, of all bridges.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BridgeRules {
+    allowed: Vec<IfName>,
+    denied: Vec<IfName>,
+    /// All bridges are allowed.
+    all: bool,
+    /// All bridges are denied.
+    none: bool,
+    /// There is a file that the caller may not read.
+    skipped: bool,
 }
 
 /// What a line says.
@@ -48,40 +50,40 @@ enum Bridges {
     One(IfName),
 }
 
-/// What was read so far of what concerns one bridge.
-struct Reading<'b, L> {
-    bridge: &'b IfName,
+/// What was read so far.
+struct Reading<L> {
     load: L,
     files: usize,
-    /// It is allowed by its name.
-    named: bool,
-    /// All bridges are allowed.
-    all: bool,
-    denied: bool,
-    /// There is a file that the caller may not read.
-    skipped: bool,
+    rules: BridgeRules,
 }
 
-/// What the files below `first` say of the bridge that the kernel calls so.
-pub fn judge_bridge(bridge: &IfName, first: &Path, files: &Trusted) -> Permission {
-    judge_loaded(bridge, first, |path| files.read(path))
-}
+impl BridgeRules {
+    /// What the file and its includes say.
+    ///
+    /// # Errors
+    /// What means no to everybody, and has to be mended.
+    pub fn read(first: &Path, files: &Trusted) -> Result<Self, Problem> {
+        Self::load(first, |path| files.read(path))
+    }
 
-/// The same, with the texts that `load` finds for the paths of files.
-pub fn judge_loaded(bridge: &IfName, first: &Path, load: impl FnMut(&Path) -> Result<String, Unread>) -> Permission {
-    let mut reading = Reading { bridge, load, files: 0, named: false, all: false, denied: false, skipped: false };
-    match reading.read_first(first) {
-        Err(problem) => Permission::Broken(problem),
-        Ok(()) if reading.is_allowed() => Permission::Allowed,
-        Ok(()) => Permission::Denied,
+    /// The same, with the texts that `load` finds for the paths of files.
+    ///
+    /// # Errors
+    /// As [`BridgeRules::read`].
+    pub fn load(first: &Path, load: impl FnMut(&Path) -> Result<String, Unread>) -> Result<Self, Problem> {
+        let mut reading = Reading { load, files: 0, rules: Self::default() };
+        reading.read_first(first)?;
+        Ok(reading.rules)
+    }
+
+    /// Whether guests may join the bridge that the kernel calls so.
+    pub fn allow(&self, bridge: &IfName) -> bool {
+        let denied = self.none || self.denied.contains(bridge);
+        !denied && (self.allowed.contains(bridge) || (self.all && !self.skipped))
     }
 }
 
-impl<L: FnMut(&Path) -> Result<String, Unread>> Reading<'_, L> {
-    const fn is_allowed(&self) -> bool {
-        !self.denied && (self.named || (self.all && !self.skipped))
-    }
-
+impl<L: FnMut(&Path) -> Result<String, Unread>> Reading<L> {
     /// Without the first file nobody is allowed anything, which is no mistake.
     fn read_first(&mut self, path: &Path) -> Result<(), Problem> {
         match (self.load)(path) {
@@ -96,10 +98,10 @@ impl<L: FnMut(&Path) -> Result<String, Unread>> Reading<'_, L> {
             let problem = |what: String| Problem { line: Some(number + 1), ..Problem::of_file(path, what) };
             match Rule::parse(line).map_err(|invalid| problem(invalid.to_string()))? {
                 None => {}
-                Some(Rule::Allow(Bridges::All)) => self.all = true,
-                Some(Rule::Allow(Bridges::One(name))) => self.named |= name == *self.bridge,
-                Some(Rule::Deny(Bridges::All)) => self.denied = true,
-                Some(Rule::Deny(Bridges::One(name))) => self.denied |= name == *self.bridge,
+                Some(Rule::Allow(Bridges::All)) => self.rules.all = true,
+                Some(Rule::Allow(Bridges::One(name))) => self.rules.allowed.push(name),
+                Some(Rule::Deny(Bridges::All)) => self.rules.none = true,
+                Some(Rule::Deny(Bridges::One(name))) => self.rules.denied.push(name),
                 Some(Rule::Include(file)) => self.include(file, depth + 1, problem)?,
             }
         }
@@ -119,7 +121,7 @@ impl<L: FnMut(&Path) -> Result<String, Unread>> Reading<'_, L> {
         match (self.load)(file) {
             Ok(text) => self.take(file, &text, depth),
             Err(Unread::Denied) => {
-                self.skipped = true;
+                self.rules.skipped = true;
                 Ok(())
             }
             Err(Unread::Absent) => {
@@ -179,10 +181,26 @@ fn printable(path: &Path) -> String {
 mod tests {
     use super::*;
 
+    /// What files say of br0.
+    #[derive(Debug, PartialEq)]
+    enum Permission {
+        Allowed,
+        Denied,
+        Broken(Problem),
+    }
+
+    fn judge_loaded(first: &Path, load: impl FnMut(&Path) -> Result<String, Unread>) -> Permission {
+        match BridgeRules::load(first, load) {
+            Err(problem) => Permission::Broken(problem),
+            Ok(rules) if rules.allow(&"br0".parse().unwrap()) => Permission::Allowed,
+            Ok(_) => Permission::Denied,
+        }
+    }
+
     /// What the first file and others, `name` and text, say of br0. A file without a text is one that may not be read, and
     /// one that is not here is not there.
     fn judge_files(first: &str, others: &[(&str, Option<&str>)]) -> Permission {
-        judge_loaded(&"br0".parse().unwrap(), Path::new("/first"), |path| {
+        judge_loaded(Path::new("/first"), |path| {
             let named = |(name, _): &&(&str, _)| Path::new(name) == path;
             match others.iter().find(named) {
                 _ if path == Path::new("/first") => Ok(first.to_owned()),
@@ -323,14 +341,13 @@ mod tests {
     fn a_file_that_is_wrong_means_no_whatever_else_is_said() {
         let wrong = Problem::of_file(Path::new("/one"), "has mode 0666");
         let judged = |first: &str| {
-            judge_loaded(&"br0".parse().unwrap(), Path::new("/first"), |path| match path.to_str() {
+            judge_loaded(Path::new("/first"), |path| match path.to_str() {
                 Some("/first") => Ok(first.to_owned()),
                 _ => Err(Unread::Wrong(wrong.clone())),
             })
         };
         assert_eq!(judged("allow br0\ninclude /one"), Permission::Broken(wrong.clone()));
-        let first =
-            |unread: Unread| judge_loaded(&"br0".parse().unwrap(), Path::new("/first"), |_| Err(unread.clone()));
+        let first = |unread: Unread| judge_loaded(Path::new("/first"), |_| Err(unread.clone()));
         assert_eq!(first(Unread::Wrong(wrong.clone())), Permission::Broken(wrong.clone()));
         assert_eq!((first(Unread::Absent), first(Unread::Denied)), (Permission::Denied, Permission::Denied));
     }
@@ -359,7 +376,7 @@ mod tests {
         // 20 to the fourth, were there no end.
         let wide = "include /wide\n".repeat(20);
         let mut loads = 0;
-        judge_loaded(&"br0".parse().unwrap(), Path::new("/wide"), |_| {
+        judge_loaded(Path::new("/wide"), |_| {
             loads += 1;
             Ok(wide.clone())
         });

@@ -42,12 +42,18 @@ pub(super) fn read(path: &Path, owner: Owner) -> Result<Option<String>, Problem>
 
 /// The text of an open file of at most so many bytes, or what is wrong with it.
 pub(super) fn text(file: File, owner: Owner, most: u64) -> Result<String, String> {
+    String::from_utf8(bytes(file, owner, most)?)
+        .map_err(|_| "holds bytes that are not UTF-8; a file here is UTF-8 text".to_owned())
+}
+
+/// The bytes of an open file of at most so many, or what is wrong with it.
+pub(super) fn bytes(file: File, owner: Owner, most: u64) -> Result<Vec<u8>, String> {
     let size = judge(&file, owner, most)?;
     contents(file, size)
 }
 
-/// The text of a file that was of this size.
-fn contents(mut file: File, size: usize) -> Result<String, String> {
+/// The bytes of a file that was of this size.
+fn contents(mut file: File, size: usize) -> Result<Vec<u8>, String> {
     // One byte more, so that a single read tells whether that was all.
     let mut bytes = vec![0; size + 1];
     match file.read(&mut bytes) {
@@ -55,7 +61,7 @@ fn contents(mut file: File, size: usize) -> Result<String, String> {
         Ok(_) => return Err("grew while it was read; try again".to_owned()),
         Err(error) => return Err(format!("cannot be read: {error}; try again, or put it on a disk that works")),
     }
-    String::from_utf8(bytes).map_err(|_| "holds bytes that are not UTF-8; a file here is UTF-8 text".to_owned())
+    Ok(bytes)
 }
 
 /// The size of an open file, in bytes, or what is wrong with it.

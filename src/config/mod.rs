@@ -28,7 +28,7 @@ mod unicast;
 mod variant;
 
 pub use allow::{Allow, Principal};
-pub use bridge_conf::{BRIDGE_CONF, Permission, judge_bridge, judge_loaded};
+pub use bridge_conf::{BRIDGE_CONF, BridgeRules};
 pub use changes::Changes;
 pub use choose::{Choice, choose};
 pub use dhcp::{Dhcp, Lease};
@@ -42,3 +42,5 @@ pub use problem::Problem;
 pub use resolve::{judge_guest, resolve};
 pub use store::{Source, Store};
 pub use trusted::{Trusted, Unread};
+
+pub use crate::model::{Accounts, Caller};

@@ -14,9 +14,10 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, fstat};
 
-use super::file;
 use super::owner::Owner;
 use super::problem::Problem;
+use super::{Allow, file};
+use crate::model::Accounts;
 
 /// Root's files. A directory is opened and judged once: this keeps it, and with it what was judged.
 #[derive(Debug, Default)]
@@ -60,18 +61,46 @@ impl Trusted {
     /// # Errors
     /// As [`Trusted::read`].
     pub fn read_at_most(&self, path: &Path, most: u64) -> Result<String, Unread> {
-        let wrong = |what: String| Unread::Wrong(Problem::of_file(path, what));
+        file::text(self.open(path)?, Owner::root_or(0), most).map_err(|what| wrong(path, what))
+    }
+
+    /// The users and the groups, each only where somebody is named whose number is to be found.
+    ///
+    /// # Errors
+    /// As [`Trusted::read`]; a file that is not there names nobody.
+    pub fn accounts_of(&self, allow: &Allow) -> Result<Accounts, Unread> {
+        let lines = |path, needed| if needed { self.lines(Path::new(path)) } else { Ok(String::new()) };
+        Ok(Accounts {
+            passwd: lines(Accounts::PASSWD, allow.names_users())?,
+            group: lines(Accounts::GROUP, allow.names_groups())?,
+        })
+    }
+
+    /// The text of a file in which a comment may be of another character set.
+    fn lines(&self, path: &Path) -> Result<String, Unread> {
+        /// Some thousands of lines.
+        const MOST: u64 = 512 * 1024;
+        match self.open(path) {
+            Ok(file) => match file::bytes(file, Owner::root_or(0), MOST) {
+                Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+                Err(what) => Err(wrong(path, what)),
+            },
+            Err(Unread::Absent) => Ok(String::new()),
+            Err(unread) => Err(unread),
+        }
+    }
+
+    fn open(&self, path: &Path) -> Result<File, Unread> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name().filter(|_| is_plain(path))) else {
-            return Err(wrong(
-                "is no plain absolute path; begin it with /, and leave out empty parts, . and ..".to_owned(),
-            ));
+            let what = "is no plain absolute path; begin it with /, and leave out empty parts, . and ..";
+            return Err(wrong(path, what.to_owned()));
         };
         let directory = self.directory(parent)?;
         // Without O_NONBLOCK a FIFO would hold us until somebody writes to it.
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         match openat(&*directory, name, flags, Mode::empty()) {
-            Ok(descriptor) => file::text(File::from(descriptor), Owner::root_or(0), most).map_err(wrong),
-            Err(Errno::ELOOP) => Err(wrong(file::SYMBOLIC_LINK.to_owned())),
+            Ok(descriptor) => Ok(File::from(descriptor)),
+            Err(Errno::ELOOP) => Err(wrong(path, file::SYMBOLIC_LINK.to_owned())),
             Err(errno) => Err(unread(path, errno)),
         }
     }
@@ -101,17 +130,16 @@ fn open_directory(above: impl AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
 
 /// A sticky bit, which keeps others from replacing what is there, does not keep them from adding what is not.
 fn judge_directory(path: &Path, directory: &OwnedFd) -> Result<(), Unread> {
-    let wrong = |what: String| Err(Unread::Wrong(Problem::of_file(path, what)));
     let status = fstat(directory).map_err(|errno| unread(path, errno))?;
     if status.st_uid != 0 {
-        return wrong(format!(
-            "belongs to user {}, who could put other files there; chown root lets it count",
-            status.st_uid
-        ));
+        let owner = status.st_uid;
+        let what = format!("belongs to user {owner}, who could put other files there; chown root lets it count");
+        return Err(wrong(path, what));
     }
     if status.st_mode & 0o022 != 0 {
         let mode = status.st_mode & 0o7777;
-        return wrong(format!("has mode {mode:04o}, so that others could put files there; chmod go-w takes that away"));
+        let what = format!("has mode {mode:04o}, so that others could put files there; chmod go-w takes that away");
+        return Err(wrong(path, what));
     }
     Ok(())
 }
@@ -125,6 +153,10 @@ fn unread(path: &Path, errno: Errno) -> Unread {
         }
         errno => format!("cannot be opened: {}; it and its directories have to be readable", io::Error::from(errno)),
     };
+    wrong(path, what)
+}
+
+fn wrong(path: &Path, what: String) -> Unread {
     Unread::Wrong(Problem::of_file(path, what))
 }
 

@@ -63,6 +63,7 @@ mod syslog;
 mod tap;
 mod tap_faults;
 mod taps;
+mod trusted;
 mod undo;
 mod units;
 mod up_down;
