@@ -5,6 +5,7 @@
 //! firewalld, python and dbus-daemon. No test skips: what is missing is said in the failure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod acl_matrix;
 mod attach;
 mod attach_choice;
 mod attach_packets;
@@ -26,6 +27,7 @@ mod faults;
 mod firewalls;
 mod forward;
 mod healing;
+mod helper_acl;
 mod input;
 mod input_bridge;
 mod input_config;
