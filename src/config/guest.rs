@@ -123,6 +123,14 @@ mod tests {
     }
 
     #[test]
+    fn somebody_may_be_allowed_to_run_it_and_else_nobody_is() {
+        assert_eq!(read("{}").map(|guest| guest.allow), Ok(Allow::nobody()));
+        let allow = read(r#"{"allow": {"users": ["alice", 7]}}"#).unwrap().allow;
+        assert_eq!((allow.users.len(), allow.groups.len()), (2, 0));
+        assert!(read(r#"{"allow": ["alice"]}"#).is_err());
+    }
+
+    #[test]
     fn hostile_addresses_and_hostnames_are_refused_in_one_line() {
         let (long, network) = ("a".repeat(300), "192.168.57.10/24");
         for text in [

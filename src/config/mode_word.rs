@@ -23,7 +23,8 @@ use Word::{Bridged, HostOnly, Ipvtap, Isolated, Macvtap, Nat, Routed};
 pub(super) const MODES: &str =
     "\"isolated\", \"host-only\", \"routed\", \"nat\", \"bridged\", \"macvtap\" or \"ipvtap\"";
 
-const WORDS: [(&str, Word); 7] = [
+/// Each with what it stands for.
+pub(super) const WORDS: [(&str, Word); 7] = [
     ("isolated", Isolated),
     ("host-only", HostOnly),
     ("routed", Routed),

@@ -316,6 +316,26 @@ mod tests {
     }
 
     #[test]
+    fn in_every_mode_somebody_may_be_allowed_and_else_nobody_is() {
+        let more = |mode| match mode {
+            "isolated" => "",
+            "bridged" => r#", "bridge": "br0""#,
+            "macvtap" | "ipvtap" => r#", "uplink": "eth0""#,
+            _ => r#", "addresses": ["10.0.0.1/24"]"#,
+        };
+        for (mode, _) in crate::config::mode_word::WORDS {
+            let file = |allow| format!("{{\"mode\": \"{mode}\"{}{allow}}}", more(mode));
+            assert_eq!(read(&file("")).map(|network| network.allow), Ok(Allow::nobody()), "{mode}");
+            let allow = read(&file(r#", "allow": {"users": ["alice"], "groups": [7]}"#)).unwrap().allow;
+            assert_eq!((allow.users.len(), allow.groups.len()), (1, 1), "{mode}");
+        }
+        assert_eq!(
+            refused("{\"mode\": \"isolated\",\n\"allow\": {\"users\": [-1]}}", "allow.users[0]").split(';').next(),
+            Some("-1 is no number of a user or group")
+        );
+    }
+
+    #[test]
     fn all_that_a_network_can_have() {
         let nat = own(r#"{"mode": "nat", "bridge": "vnbr0", "addresses": ["192.168.57.1/24", "fd57::1/64"],
             "dhcp": {"range": "192.168.57.50-192.168.57.200", "range6": "fd57::1000-fd57::1fff", "lease": "2h"},
