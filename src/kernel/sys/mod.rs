@@ -2,12 +2,16 @@
 
 pub mod alarm;
 pub mod arena;
+pub mod caller;
 pub mod capability;
 pub mod cgroup;
 pub mod clock;
 pub mod daemon;
+pub mod descriptors;
 pub mod entry;
 pub mod ethtool;
+pub mod handover;
+pub mod inheritance;
 pub mod lock;
 pub mod namespace;
 pub mod netlink_option;
@@ -17,6 +21,7 @@ pub mod poll;
 pub mod privilege;
 pub mod process;
 pub mod program;
+pub mod seal;
 pub mod sysctl;
 pub mod tun;
 pub mod user;

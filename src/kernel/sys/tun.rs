@@ -35,6 +35,19 @@ mod ioctl {
     nix::ioctl_write_int_bad!(tun_set_owner, nix::request_code_write!(b'T', 204, size_of::<libc::c_int>()));
 }
 
+/// The requests that making a tap takes, as the kernel reads their numbers: 32 bits ([`super::seal`]).
+pub(super) const MAKING: [u32; 3] = [
+    request(nix::request_code_write!(b'T', 202, size_of::<libc::c_int>())),
+    request(nix::request_code_write!(b'T', 204, size_of::<libc::c_int>())),
+    request(nix::request_code_read!(b'T', 210, size_of::<libc::c_uint>())),
+];
+
+/// The C libraries do not agree on the type.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+const fn request(number: nix::sys::ioctl::ioctl_num_type) -> u32 {
+    number as u32
+}
+
 /// Whether a queue of this tap was left open in this process.
 pub fn holds_queue(tap: &IfName) -> bool {
     queue_of(tap).is_some()
