@@ -87,30 +87,40 @@ pub fn close() -> Result<(), Error> {
     Errno::result(result).map(drop).map_err(|errno| Error::new("seccomp", errno))
 }
 
-/// The list as the kernel takes it. Each part ends the process or lets the call through, and none goes on to the next.
+/// The list as the kernel takes it: first the calls that are looked at closer, each of which is decided about where it
+/// is, then the plain ones, which all skip to the end.
 fn filter() -> Vec<sock_filter> {
     let start = [OPAQUE, step(LOAD, PLATFORM), test(IS, ARCHITECTURE, 1, 0), KILL, step(LOAD, NUMBER)];
-    let plain = PLAIN.iter().flat_map(|call| [test(IS, number(*call), 0, 1), ALLOW]);
     let ioctl = part(&[libc::SYS_ioctl], &one_of(1, &tun::MAKING));
     let memory = part(&MAPPING, &[argument(2), test(HAS, libc::PROT_EXEC.unsigned_abs(), 0, 1), KILL, ALLOW]);
     let of_socket = [argument(1), test(IS, libc::SOL_SOCKET.unsigned_abs(), 1, 0), KILL].into_iter();
     let option = of_socket.chain(one_of(2, &SOCKET_OPTIONS.map(libc::c_int::unsigned_abs))).collect::<Vec<_>>();
     let option = part(&[libc::SYS_setsockopt], &option);
-    start.into_iter().chain(plain).chain(ioctl).chain(memory).chain(option).chain([KILL]).collect()
+    let plain = any_of(&PLAIN.iter().copied().map(number).collect::<Vec<_>>());
+    start.into_iter().chain(ioctl).chain(memory).chain(option).chain(plain).collect()
 }
 
-/// What decides about these calls, which no other comes to.
+/// What decides about these calls, which all others skip.
 fn part(calls: &[c_long], decision: &[sock_filter]) -> Vec<sock_filter> {
-    let to_decision = (1..=calls.len()).rev().map(|left| u8::try_from(left).unwrap_or_default());
-    let tests = calls.iter().zip(to_decision).map(|(call, skip)| test(IS, number(*call), skip, 0));
+    let tests = calls.iter().zip(skips(calls.len())).map(|(call, skip)| test(IS, number(*call), skip, 0));
     let over = step(libc::BPF_JMP | libc::BPF_JA, u32::try_from(decision.len()).unwrap_or_default());
     tests.chain([over]).chain(decision.iter().copied()).collect()
 }
 
 /// Allows where the argument is one of the values.
 fn one_of(place: u32, values: &[u32]) -> Vec<sock_filter> {
-    let tests = values.iter().flat_map(|value| [test(IS, *value, 0, 1), ALLOW]);
-    [argument(place)].into_iter().chain(tests).chain([KILL]).collect()
+    [argument(place)].into_iter().chain(any_of(values)).collect()
+}
+
+/// Allows where what was loaded is one of the values.
+fn any_of(values: &[u32]) -> Vec<sock_filter> {
+    let tests = values.iter().zip(skips(values.len())).map(|(value, skip)| test(IS, *value, skip, 0));
+    tests.chain([KILL, ALLOW]).collect()
+}
+
+/// How many steps each of so many tests skips, so that all come to what is behind the step after them.
+fn skips(tests: usize) -> impl Iterator<Item = u8> {
+    (1..=tests).rev().map(|left| u8::try_from(left).unwrap_or_default())
 }
 
 /// The lower half of an argument of the call, which is all that the kernel takes of those that are looked at.
