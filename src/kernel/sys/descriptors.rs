@@ -34,10 +34,9 @@ pub fn keep_only(socket: RawFd) -> Result<OwnedFd, Error> {
             close(lowest);
             open_standard()?;
         }
-        // There is no free number below the limit, but the limit may be lower than these three.
-        Err(Errno::EMFILE | Errno::EINVAL) => {
-            (0..=LAST_STANDARD).chain([socket]).try_for_each(is_open).map_err(failed)?
-        }
+        // No number below the limit is free, and those of the three that are not open cannot be.
+        Err(Errno::EMFILE | Errno::EINVAL) if !standard_is_open() => return Err(failed(Errno::EMFILE)),
+        Err(Errno::EMFILE | Errno::EINVAL) => {}
         Err(errno) => return Err(failed(errno)),
     }
     if close_around(socket).is_err() {
@@ -56,9 +55,9 @@ fn duplicate(descriptor: RawFd) -> Result<RawFd, Errno> {
     Errno::result(unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 0) })
 }
 
-fn is_open(descriptor: RawFd) -> Result<(), Errno> {
+fn standard_is_open() -> bool {
     // SAFETY: the call takes numbers, and changes nothing.
-    Errno::result(unsafe { libc::fcntl(descriptor, libc::F_GETFD) }).map(drop)
+    (0..=LAST_STANDARD).all(|number| unsafe { libc::fcntl(number, libc::F_GETFD) } >= 0)
 }
 
 fn close(descriptor: RawFd) {
@@ -74,7 +73,7 @@ fn open_standard() -> Result<(), Error> {
             Ok(null) if null.as_raw_fd() > LAST_STANDARD => return Ok(()),
             Ok(null) => std::mem::forget(null),
             // The three are open, and there is no room for more.
-            Err(Errno::EMFILE) if (0..=LAST_STANDARD).all(|number| is_open(number).is_ok()) => return Ok(()),
+            Err(Errno::EMFILE) if standard_is_open() => return Ok(()),
             Err(errno) => return Err(Error::new("opening /dev/null", errno)),
         }
     }

@@ -1,0 +1,230 @@
+//! What a program with a privilege keeps of it, and what it may still do.
+#![allow(unsafe_code)]
+
+use nix::sys::signal::Signal;
+use nix::sys::wait::WaitStatus;
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use vnet::kernel::sys::{caller, capability, seal};
+
+use crate::confinement::{child, own};
+
+const USER: u32 = 65533;
+const NET_ADMIN: u32 = 1 << 12;
+const SETUID: u32 = 1 << 7;
+
+/// The credentials that the kernel tells of.
+fn credentials() -> String {
+    ["Uid", "Gid", "CapInh", "CapPrm", "CapEff", "CapAmb"].map(own).join(", ")
+}
+
+fn left(user: u32) -> String {
+    let (none, net_admin) = (format!("{:016x}", 0), format!("{NET_ADMIN:016x}"));
+    let ids = [user.to_string().as_str(); 4].join(" ");
+    format!("{ids}, {ids}, {none}, {net_admin}, {net_admin}, {none}")
+}
+
+fn kept() -> String {
+    match capability::keep_net_admin_only() {
+        Ok(()) => credentials(),
+        Err(error) => format!("{:?}", error.errno),
+    }
+}
+
+/// A program that is setuid root as the kernel starts it for a user.
+fn become_setuid_root() {
+    setgroups(&[Gid::from_raw(7), Gid::from_raw(8)]).unwrap();
+    setresgid(Gid::from_raw(USER), Gid::from_raw(0), Gid::from_raw(0)).unwrap();
+    setresuid(Uid::from_raw(USER), Uid::from_raw(0), Uid::from_raw(0)).unwrap();
+}
+
+/// A program with file capabilities as the kernel starts it for a user: these of its effective, permitted and inheritable
+/// ones.
+fn become_capable(effective: u32, permitted: u32, inheritable: u32) {
+    nix::sys::prctl::set_keepcaps(true).unwrap();
+    setgroups(&[]).unwrap();
+    let (user, group) = (Uid::from_raw(USER), Gid::from_raw(USER));
+    setresgid(group, group, group).unwrap();
+    setresuid(user, user, user).unwrap();
+    nix::sys::prctl::set_keepcaps(false).unwrap();
+    let header = [0x2008_0522_u32, 0];
+    let sets = [effective, permitted, inheritable, 0, 0, 0];
+    // SAFETY: version 3 reads a header of two numbers and two records of three.
+    assert_eq!(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) }, 0);
+}
+
+#[test]
+fn root_keeps_one_capability_and_its_number() {
+    let ended = child(|| {
+        // SAFETY: the call takes numbers.
+        unsafe { libc::prctl(libc::PR_CAPBSET_DROP, 40, 0, 0, 0) };
+        format!("{}; {}", kept(), own("CapBnd"))
+    });
+    let wanted = format!("{}; {:016x}", left(0), 0);
+    assert_eq!(ended.well(), wanted);
+}
+
+#[test]
+fn a_setuid_program_becomes_its_caller() {
+    let ended = child(|| {
+        become_setuid_root();
+        let kept = kept();
+        let regained = (setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)), setgroups(&[]));
+        let dumpable = nix::sys::prctl::get_dumpable().unwrap();
+        let (user, group, groups) = caller::caller().unwrap();
+        format!("{kept}; {}; {regained:?} {dumpable} {:?}", own("CapBnd"), (user, group, groups))
+    });
+    let refused = "(Err(EPERM), Err(EPERM))";
+    assert_eq!(ended.well(), format!("{}; {:016x}; {refused} false (65533, 65533, [7, 8])", left(USER), 0));
+}
+
+#[test]
+fn a_program_with_the_file_capability_keeps_nothing_else() {
+    for (effective, permitted, inheritable) in [
+        (NET_ADMIN, NET_ADMIN, 0),
+        (0, NET_ADMIN, 0),
+        (NET_ADMIN | SETUID, NET_ADMIN | SETUID, 0),
+        (NET_ADMIN, NET_ADMIN, NET_ADMIN | SETUID),
+    ] {
+        let ended = child(|| {
+            become_capable(effective, permitted, inheritable);
+            // SAFETY: the call takes numbers; it is refused where the capability is not inheritable.
+            unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, 12, 0, 0) };
+            kept()
+        });
+        assert_eq!(ended.well(), left(USER), "{effective:x} {permitted:x} {inheritable:x}");
+    }
+}
+
+#[test]
+fn without_the_capability_nothing_changes() {
+    let ended = child(|| {
+        become_capable(SETUID, SETUID, 0);
+        let before = credentials();
+        let said = kept();
+        assert_eq!(credentials(), before);
+        said
+    });
+    assert_eq!(ended.well(), "EPERM");
+}
+
+#[test]
+fn a_caller_may_be_in_many_groups() {
+    let many: Vec<u32> = (1000..1300).collect();
+    let ended = child(|| {
+        setgroups(&many.iter().copied().map(Gid::from_raw).collect::<Vec<_>>()).unwrap();
+        format!("{:?}", caller::caller().unwrap())
+    });
+    assert_eq!(ended.well(), format!("{:?}", (0, 0, &many)));
+}
+
+type Call = (libc::c_long, [libc::c_long; 6]);
+
+fn call(number: libc::c_long, arguments: &[libc::c_long]) -> Call {
+    (number, std::array::from_fn(|place| arguments.get(place).copied().unwrap_or(0)))
+}
+
+fn make((number, [a, b, c, d, e, f]): Call) -> libc::c_long {
+    // SAFETY: the arguments are numbers, and where the kernel takes one for an address there is nothing.
+    unsafe { libc::syscall(number, a, b, c, d, e, f) }
+}
+
+fn ioctl(request: libc::c_long) -> Call {
+    call(libc::SYS_ioctl, &[-1, request])
+}
+
+fn map(protection: libc::c_int) -> Call {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    call(libc::SYS_mmap, &[0, 4096, protection.into(), flags.into(), -1, 0])
+}
+
+const TUNSETPERSIST: libc::c_long = 0x4004_54cb;
+const READ: libc::c_int = libc::PROT_READ;
+
+#[test]
+fn a_sealed_program_may_do_what_it_must() {
+    let calls = [
+        ioctl(0x4004_54ca),
+        ioctl(0x4004_54cc),
+        ioctl(0x8004_54d2),
+        // The kernel takes the lower half; the C library may extend the sign.
+        ioctl(-0x7ffb_ab2e),
+        map(READ | libc::PROT_WRITE),
+        call(libc::SYS_mprotect, &[0, 0, READ.into()]),
+        call(libc::SYS_setsockopt, &[-1, libc::SOL_SOCKET.into(), libc::SO_SNDBUFFORCE.into()]),
+        call(libc::SYS_setsockopt, &[-1, libc::SOL_SOCKET.into(), libc::SO_RCVBUFFORCE.into()]),
+        call(libc::SYS_read, &[-1]),
+        call(libc::SYS_write, &[-1]),
+        call(libc::SYS_close, &[-1]),
+        call(libc::SYS_sendto, &[-1]),
+        call(libc::SYS_sendmsg, &[-1]),
+        call(libc::SYS_recvfrom, &[-1]),
+        call(libc::SYS_recvmsg, &[-1]),
+        call(libc::SYS_clock_gettime, &[1]),
+        call(libc::SYS_setitimer, &[0, 0, 0]),
+        call(libc::SYS_rt_sigaction, &[14, 0, 0, 8]),
+        call(libc::SYS_rt_sigprocmask, &[0, 0, 0, 8]),
+        call(libc::SYS_restart_syscall, &[]),
+        call(libc::SYS_brk, &[0]),
+        call(libc::SYS_munmap, &[1]),
+        call(libc::SYS_mremap, &[1]),
+        call(libc::SYS_madvise, &[1]),
+        call(libc::SYS_getpid, &[]),
+        #[cfg(target_arch = "x86_64")]
+        call(libc::SYS_poll, &[0, 0, 0]),
+    ];
+    let ended = child(|| {
+        seal::close().unwrap();
+        calls.into_iter().for_each(|call| drop(make(call)));
+        "all".to_owned()
+    });
+    assert_eq!(ended.well(), "all");
+}
+
+#[test]
+fn a_sealed_program_that_does_anything_else_ends() {
+    let mut calls = vec![
+        ioctl(TUNSETPERSIST),
+        ioctl(0x8913), // SIOCGIFFLAGS
+        ioctl(0x5412), // TIOCSTI
+        map(READ | libc::PROT_EXEC),
+        call(libc::SYS_mprotect, &[0, 0, libc::PROT_EXEC.into()]),
+        call(libc::SYS_setsockopt, &[-1, libc::SOL_SOCKET.into(), libc::SO_SNDBUF.into()]),
+        call(libc::SYS_setsockopt, &[-1, libc::SOL_NETLINK.into(), libc::SO_SNDBUFFORCE.into()]),
+    ];
+    let others = [
+        libc::SYS_openat,
+        libc::SYS_openat2,
+        libc::SYS_socket,
+        libc::SYS_connect,
+        libc::SYS_bind,
+        libc::SYS_execve,
+        libc::SYS_execveat,
+        libc::SYS_clone,
+        libc::SYS_clone3,
+        libc::SYS_ptrace,
+        libc::SYS_prctl,
+        libc::SYS_setresuid,
+        libc::SYS_capset,
+        libc::SYS_unshare,
+        libc::SYS_setns,
+        libc::SYS_mount,
+        libc::SYS_kill,
+        libc::SYS_bpf,
+        libc::SYS_io_uring_setup,
+        libc::SYS_dup,
+        libc::SYS_fcntl,
+        1 << 20,
+    ];
+    calls.extend(others.map(|number| call(number, &[])));
+    // The calls of x86_64 with 32-bit pointers.
+    #[cfg(target_arch = "x86_64")]
+    calls.extend([libc::SYS_read, libc::SYS_getpid].map(|number| call(0x4000_0000 | number, &[-1])));
+    for call in calls {
+        let ended = child(|| {
+            seal::close().unwrap();
+            make(call);
+            "it went on".to_owned()
+        });
+        assert!(matches!(ended.status, WaitStatus::Signaled(_, Signal::SIGSYS, _)), "{call:?}: {ended:?}");
+    }
+}
