@@ -35,9 +35,9 @@ pub enum Element {
     /// Sets `own4` and `own6` of the bridges' table: whose address this is behind this bridge is known, and no other guarded
     /// port there may speak from it or answer for it.
     Claimed(IfName, IpAddr),
-    /// Set `guard`: what comes in by the link of this number is looked at. By its number, for a name is free again when a tap
-    /// goes, and the next one to have it must not be held to what is left of the last.
-    Guarded(u32),
+    /// Map `guard`: what comes in by the link of this number is looked at, as a port of this bridge. By its number, for a
+    /// name is free again when a tap goes, and the next one to have it must not be held to what is left of the last.
+    Guarded(u32, IfName),
     /// Set `mac`: what comes in by this link may have this source.
     GuardMac(u32, Mac),
     /// Sets `known4` and `known6`: all addresses of the guest behind this link are known, of IPv4 or else of IPv6.
@@ -55,7 +55,7 @@ impl Element {
     /// The number of the link that it guards.
     pub const fn guarded(&self) -> Option<u32> {
         match self {
-            Self::Guarded(link) | Self::GuardMac(link, _) | Self::Known { link, .. } | Self::GuardAddress(link, _) => {
+            Self::Guarded(link, _) | Self::GuardMac(link, _) | Self::Known { link, .. } | Self::GuardAddress(link, _) => {
                 Some(*link)
             }
             _ => None,
@@ -148,7 +148,7 @@ impl fmt::Display for Element {
             Self::Source(subnet, source) => write!(f, "{subnet} goes out as {source}"),
             Self::Forward(forward) => write!(f, "forward {forward}"),
             Self::Claimed(bridge, ip) => write!(f, "{ip} has its place behind {bridge}"),
-            Self::Guarded(link) => write!(f, "link number {link} is guarded"),
+            Self::Guarded(link, bridge) => write!(f, "link number {link} is guarded as a port of {bridge}"),
             Self::GuardMac(link, mac) => write!(f, "link number {link} may send from {mac}"),
             Self::Known { link, ipv4 } => {
                 write!(f, "of link number {link} all IPv{} addresses are known", if *ipv4 { 4 } else { 6 })

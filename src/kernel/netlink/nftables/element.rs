@@ -5,12 +5,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::batch::{Batch, NFT_MSG_DELSETELEM, NFT_MSG_NEWSETELEM, NLM_F_CREATE, NLM_F_EXCL, Subject, TABLE, Table};
+use super::batch::{Batch, NFT_MSG_DELSETELEM, NFT_MSG_NEWSETELEM, NLM_F_CREATE, NLM_F_EXCL, Subject, TABLE};
 use super::expression::DATA_VALUE;
 use super::ruleset::comment;
 use super::set::Set;
 use crate::kernel::netlink::wire::{Attributes, Malformed, Request};
-use crate::model::{Element, IfName, NetworkName, PortForward, Protocol, Subnet};
+use crate::model::{Element, IfName, Mac, NetworkName, PortForward, Protocol, Subnet};
 
 pub(super) const NFTA_LIST_TABLE: u16 = 1;
 pub(super) const NFTA_LIST_SET: u16 = 2;
@@ -58,7 +58,7 @@ pub(super) fn element_delete<'a>(batch: &mut Batch<'a>, element: &'a Element) {
 
 fn element_change<'a>(batch: &mut Batch<'a>, element: &'a Element, kind: u8, flags: u16, owner: Option<&[u8]>) {
     let Entry { set, key, last, data } = entry(element);
-    batch.add(Table::Inet, Subject::Element(element), kind, flags, |request| {
+    batch.add(set.table(), Subject::Element(element), kind, flags, |request| {
         let request = request.attr_text(NFTA_LIST_TABLE, TABLE).attr_text(NFTA_LIST_SET, set.layout().name);
         request.nest(NFTA_LIST_ELEMENTS, |mut list| {
             let two_keys = set.layout().key.len() > 1;
@@ -115,7 +115,9 @@ fn entry(element: &Element) -> Entry {
         Element::Claimed(bridge, ip) => {
             plain(of_family(*ip, Set::Own4, Set::Own6), [key_of(&[bridge]), octets(*ip)].concat())
         }
-        Element::Guarded(link) => plain(Set::Guarded, number_of(*link)),
+        Element::Guarded(link, bridge) => {
+            Entry { data: Some(key_of(&[bridge])), ..plain(Set::Guarded, number_of(*link)) }
+        }
         // Each part of a key is padded to four bytes.
         Element::GuardMac(link, mac) => plain(Set::Mac, [&number_of(*link)[..], mac.bytes(), &[0, 0]].concat()),
         Element::Known { link, ipv4 } => plain(if *ipv4 { Set::Known4 } else { Set::Known6 }, number_of(*link)),
@@ -235,10 +237,7 @@ fn join_ranges(told: &mut Vec<Told<'_>>) {
 }
 
 fn element(set: Set, told: &Told<'_>) -> Option<Element> {
-    let link = |at: usize| {
-        let name = told.key.get(at..at + 16)?.split(|byte| *byte == 0).next()?;
-        IfName::from_bytes(name).ok()
-    };
+    let link = |at: usize| name(told.key.get(at..)?);
     Some(match set {
         Set::Bridges => Element::Bridge(link(0)?),
         Set::Hosts => Element::Host(link(0)?),
@@ -257,15 +256,25 @@ fn element(set: Set, told: &Told<'_>) -> Option<Element> {
             let (listen, key) = told.key.split_at_checked(told.key.len().checked_sub(8)?)?;
             Element::Forward(forward_read(Some(address(listen)?), key, told.data)?)
         }
-        Set::Own4
-        | Set::Own6
-        | Set::Guarded
-        | Set::Mac
-        | Set::Known4
-        | Set::Addresses4
-        | Set::Known6
-        | Set::Addresses6 => return None,
+        Set::Own4 | Set::Own6 => Element::Claimed(link(0)?, address(told.key.get(16..)?)?),
+        Set::Guarded => Element::Guarded(number(told.key)?, name(told.data)?),
+        Set::Mac => Element::GuardMac(number(told.key)?, mac(told.key.get(4..)?)?),
+        Set::Known4 | Set::Known6 => Element::Known { link: number(told.key)?, ipv4: set == Set::Known4 },
+        Set::Addresses4 | Set::Addresses6 => Element::GuardAddress(number(told.key)?, address(told.key.get(4..)?)?),
     })
+}
+
+fn name(bytes: &[u8]) -> Option<IfName> {
+    IfName::from_bytes(bytes.get(..16)?.split(|byte| *byte == 0).next()?).ok()
+}
+
+/// A link's number, in the machine's order.
+fn number(bytes: &[u8]) -> Option<u32> {
+    bytes.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
+}
+
+fn mac(bytes: &[u8]) -> Option<Mac> {
+    bytes.first_chunk().map(|bytes| Mac::from_bytes(*bytes))
 }
 
 fn range_read(told: &Told<'_>) -> Option<Subnet> {

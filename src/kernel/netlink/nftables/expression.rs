@@ -143,6 +143,12 @@ fn load(mut list: Request, fields: &[Field]) -> Request {
         let target = register(place);
         list = match field.load() {
             (Load::Meta(key, _), _) => numbers(list, "meta", &[(2, key), (1, target)]),
+            (Load::InMap(set), _) => {
+                let list = numbers(list, "meta", &[(2, META_IN), (1, target)]);
+                expression(list, "lookup", |data| {
+                    data.attr_u32_be(2, target).attr_u32_be(3, target).attr_text(1, set.layout().name)
+                })
+            }
             (Load::Ct(key), _) => numbers(list, "ct", &[(2, key), (1, target)]),
             (Load::Fib(address), _) => numbers(list, "fib", &[(3, address), (2, FIB_TYPE), (1, target)]),
             (Load::Payload(header, offset), length) => {
@@ -154,6 +160,9 @@ fn load(mut list: Request, fields: &[Field]) -> Request {
     }
     list
 }
+
+/// NFT_META_IIF
+const META_IN: u32 = 4;
 
 /// NFT_FIB_RESULT_ADDRTYPE
 const FIB_TYPE: u32 = 3;

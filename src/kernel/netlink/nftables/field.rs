@@ -1,10 +1,17 @@
 //! What a packet can be asked for, and how: linux/netfilter/nf_tables.h has the numbers.
 
+use super::set::Set;
+
 /// What a packet can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
     /// `meta mark`
     Mark,
+    /// `iif`
+    In,
+    /// `iif map @guard`: the bridge of the port that it came in by, which is guarded. Not every kernel that has nf_tables
+    /// can tell the bridge (`meta ibrname`).
+    GuardedBridge,
     /// `iifname`
     InName,
     /// `oifname`
@@ -43,6 +50,8 @@ pub(super) enum Field {
     TargetPort,
     /// `icmpv6 type`
     IcmpType,
+    /// The target of a neighbour solicitation or advertisement
+    NdTarget,
     /// `ether saddr`
     EtherSource,
     /// `ether type`
@@ -51,12 +60,20 @@ pub(super) enum Field {
     ArpSourceEther,
     /// `arp saddr ip`
     ArpSource4,
+    /// `arp daddr ip`
+    ArpTarget4,
+    /// `arp htype` and `arp ptype`
+    ArpTypes,
+    /// `arp hlen` and `arp plen`
+    ArpLengths,
 }
 
 /// How a field is loaded: the expression, and its numbers.
 pub(super) enum Load {
     /// The key, and whether the value is in the machine's byte order.
     Meta(u32, bool),
+    /// What the number of the link that it came in by leads to in a map.
+    InMap(Set),
     /// The key.
     Ct(u32),
     /// Of which address to tell the type: of the source, 1, or of the target, 2.
@@ -73,6 +90,8 @@ impl Field {
         const TRANSPORT: u32 = 2;
         match self {
             Self::EtherProtocol => (Load::Meta(1, false), 2),
+            Self::In => (Load::Meta(4, true), 4),
+            Self::GuardedBridge => (Load::InMap(Set::Guarded), 16),
             Self::Mark => (Load::Meta(3, true), 4),
             Self::Out => (Load::Meta(5, true), 4),
             Self::InName => (Load::Meta(6, false), 16),
@@ -94,6 +113,10 @@ impl Field {
             Self::Target6First => (Load::Payload(NETWORK, 24), 1),
             Self::ArpSourceEther => (Load::Payload(NETWORK, 8), 6),
             Self::ArpSource4 => (Load::Payload(NETWORK, 14), 4),
+            Self::ArpTarget4 => (Load::Payload(NETWORK, 24), 4),
+            Self::ArpTypes => (Load::Payload(NETWORK, 0), 4),
+            Self::ArpLengths => (Load::Payload(NETWORK, 4), 2),
+            Self::NdTarget => (Load::Payload(TRANSPORT, 8), 16),
             Self::TargetPort => (Load::Payload(TRANSPORT, 2), 2),
             Self::IcmpType => (Load::Payload(TRANSPORT, 0), 1),
         }
@@ -104,11 +127,11 @@ impl Field {
         self.load().1.next_multiple_of(4)
     }
 
-    /// A number as the field has it: `n` in its last bytes, or in the machine's order.
+    /// A number as the field has it: `n` in its last bytes, or in the machine's order; of a name its first bytes.
     pub(super) fn value(self, number: u32) -> ([u8; 16], usize) {
         let (load, length) = self.load();
         let bytes = match load {
-            Load::Meta(_, true) | Load::Ct(_) | Load::Fib(_) => first_bytes(number.to_ne_bytes()),
+            Load::Meta(_, true) | Load::InMap(_) | Load::Ct(_) | Load::Fib(_) => first_bytes(number.to_ne_bytes()),
             _ => u128::from(number)
                 .checked_shl(128 - 8 * u32::try_from(length).unwrap_or_default())
                 .unwrap_or_default()

@@ -116,7 +116,7 @@ pub(super) fn find(mut attributes: Attributes<'_>, kind: u16) -> Result<Option<A
 pub(super) fn elements(socket: &mut Socket) -> Result<(Vec<(NetworkName, Element)>, bool), Error> {
     let mut found = Vec::new();
     let mut strange = false;
-    for set in Set::INET {
+    for set in Set::INET.into_iter().chain(Set::BRIDGE) {
         strange |= set_look(socket, set, &mut found)?;
     }
     Ok((found, strange))
@@ -129,9 +129,10 @@ pub(super) fn has_others(socket: &mut Socket, network: &NetworkName) -> Result<b
     Ok(found.iter().any(|(owner, _)| owner != network))
 }
 
-fn set_look(socket: &mut Socket, set: Set, found: &mut Vec<(NetworkName, Element)>) -> Result<bool, Error> {
+/// Reads the elements of one set; tells whether there is any that is not ours.
+pub(super) fn set_look(socket: &mut Socket, set: Set, found: &mut Vec<(NetworkName, Element)>) -> Result<bool, Error> {
     let list = || {
-        let list = request(Table::Inet as u8, NFT_MSG_GETSETELEM, 0).attr_text(NFTA_LIST_TABLE, TABLE);
+        let list = request(set.table() as u8, NFT_MSG_GETSETELEM, 0).attr_text(NFTA_LIST_TABLE, TABLE);
         list.attr_text(NFTA_LIST_SET, set.layout().name)
     };
     let told = socket.dump(list, |told: &mut Vec<Vec<u8>>, message| {
@@ -142,7 +143,7 @@ fn set_look(socket: &mut Socket, set: Set, found: &mut Vec<(NetworkName, Element
         Ok(told) => elements_read(set, &told, found).map_err(malformed),
         // Somebody deleted the set.
         Err(error) if error.errno == Errno::ENOENT => Ok(true),
-        Err(error) => Err(error.of(format!("reading set {} of table {}", set.layout().name, Table::Inet))),
+        Err(error) => Err(error.of(format!("reading set {} of table {}", set.layout().name, set.table()))),
     }
 }
 

@@ -77,6 +77,39 @@ fn as_the_kernel_lists(shapes: &mut [Shape]) {
     }
 }
 
+/// Puts into a rule of `bridge vnet` what `ruleset.nft` says that words stand for.
+fn as_we_can_say(shapes: &mut [Shape]) {
+    let name = |name: &str| Shape::Leaf(1, [name.as_bytes(), &[0]].concat());
+    let number = |kind, number: u32| Shape::Leaf(kind, number.to_be_bytes().to_vec());
+    let claims = shapes.contains(&Shape::Leaf(2, b"claims\0".to_vec()));
+    let Some(Shape::Nest(4, expressions)) = shapes.iter_mut().find(|shape| matches!(shape, Shape::Nest(4, _))) else {
+        return;
+    };
+    let mut said = Vec::new();
+    for mut expression in std::mem::take(expressions) {
+        let Shape::Nest(1, parts) = &mut expression else { panic!("{expression:?}") };
+        let is = |what| parts[0] == name(what);
+        let Shape::Nest(2, data) = &parts[1] else { panic!("{parts:?}") };
+        let register = data.iter().find(|part| matches!(part, Shape::Leaf(1, _))).cloned();
+        // NFT_META_IIFNAME, and NFT_META_IIF
+        if is("meta") && data.contains(&number(2, 6)) {
+            let Some(Shape::Leaf(_, register)) = register else { panic!("{data:?}") };
+            let to = |kind| Shape::Leaf(kind, register.clone());
+            parts[1] = Shape::Nest(2, vec![number(2, 4), to(1)]);
+            said.push(expression);
+            let looked_up = Shape::Nest(2, vec![to(2), to(3), name("guard")]);
+            said.push(Shape::Nest(1, vec![name("lookup"), looked_up]));
+            continue;
+        }
+        if claims && is("payload") && data[1..] == [number(2, 1), number(3, 24), number(4, 16)] {
+            let register = data[0].clone();
+            parts[1] = Shape::Nest(2, vec![register, number(2, 2), number(3, 8), number(4, 16)]);
+        }
+        said.push(expression);
+    }
+    *expressions = said;
+}
+
 /// Takes out a set's number, and of what `nft` notes beside a set how it found the types, which it can do without.
 fn without_types((kind, flags, family, shapes): Sent) -> Sent {
     let plain = shapes.into_iter().filter_map(|shape| match shape {
@@ -99,19 +132,19 @@ fn notes_without_types(mut notes: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// The elements of all messages, each with its set's name; without the end in front of all ranges.
-fn elements(all: &[Sent]) -> Vec<(Shape, Vec<Shape>)> {
+/// The elements of all messages, each with its table's family and its set's name; without the end in front of all ranges.
+fn elements(all: &[Sent]) -> Vec<(u8, Shape, Vec<Shape>)> {
     let mut elements = Vec::new();
-    for (.., shapes) in all {
+    for (_, _, family, shapes) in all {
         let set = shapes[1].clone();
         let Some(Shape::Nest(NFTA_LIST_ELEMENTS, list)) = shapes.last() else { panic!("{shapes:?}") };
         for member in list {
             let Shape::Nest(_, member) = member else { panic!("{member:?}") };
-            elements.push((set.clone(), member.clone()));
+            elements.push((*family, set.clone(), member.clone()));
         }
     }
     let first = |key: &[Shape]| matches!(key, [Shape::Leaf(1, key)] if key.iter().all(|byte| *byte == 0));
-    elements.retain(|(_, member)| !matches!(&member[..], [Shape::Leaf(3, _), Shape::Nest(1, key)] if first(key)));
+    elements.retain(|(.., member)| !matches!(&member[..], [Shape::Leaf(3, _), Shape::Nest(1, key)] if first(key)));
     elements.sort();
     elements
 }
@@ -135,6 +168,9 @@ fn listed(name: &str, set: Set) -> Vec<String> {
 fn tables_chains_and_rules_are_sent_as_nft_sends_them() {
     let (ours, mut nfts) = (whole_ruleset(), nfts("nft-ruleset"));
     nfts.iter_mut().for_each(|(.., shapes)| as_the_kernel_lists(shapes));
+    let rules_of_bridges =
+        nfts.iter_mut().filter(|(kind, _, family, _)| (*kind, *family) == (message(NFT_MSG_NEWRULE), Table::Bridge as u8));
+    rules_of_bridges.for_each(|(.., shapes)| as_we_can_say(shapes));
     for kind in [batch::NFT_MSG_NEWTABLE, batch::NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE] {
         let (ours, nfts) = (of_kind(&ours, kind), of_kind(&nfts, kind));
         assert_eq!(ours.len(), nfts.len());
@@ -148,7 +184,7 @@ fn tables_chains_and_rules_are_sent_as_nft_sends_them() {
 fn sets_are_sent_as_nft_sends_them() {
     let plain = |all: &[Sent]| of_kind(all, NFT_MSG_NEWSET).into_iter().map(without_types).collect::<Vec<_>>();
     let (ours, nfts) = (plain(&whole_ruleset()), plain(&nfts("nft-ruleset")));
-    assert_eq!(ours.len(), 22);
+    assert_eq!(ours.len(), 24);
     assert_eq!(ours, nfts);
 }
 
@@ -159,7 +195,7 @@ fn elements_are_sent_as_nft_sends_them() {
     let mut batch = Batch::begin(1);
     found.iter().for_each(|(network, element)| element_new(&mut batch, network, element));
     let ours = ours(batch);
-    assert!(ours.iter().all(|(_, flags, family, _)| (flags & !NLM_F_EXCL, *family) == (nfts[0].1, nfts[0].2)));
+    assert!(ours.iter().all(|(_, flags, ..)| flags & !NLM_F_EXCL == nfts[0].1));
     assert_eq!(elements(&ours), elements(&nfts));
 }
 
@@ -200,6 +236,13 @@ fn example() -> Vec<(NetworkName, Element)> {
     of("lab", vec![forward(Tcp, "", 8080, "[fd57:1::10]:80"), forward(Tcp, "127.0.0.1", 2222, "10.1.0.10:22")]);
     of("lab", vec![forward(Tcp, "192.0.2.1", 443, "10.1.0.11:443")]);
     of("lab", vec![forward(Tcp, "2001:db8::1", 443, "[fd57:1::11]:443")]);
+    let claimed = |ip: &str| Element::Claimed(link("n0"), ip.parse().unwrap());
+    of("lab", ["10.1.0.1", "10.1.0.10", "fe80::1"].map(claimed).to_vec());
+    of("lab", [4001, 4002].map(|number| Element::Guarded(number, link("n0"))).to_vec());
+    let mac = |number, mac: &str| Element::GuardMac(number, mac.parse().unwrap());
+    of("lab", vec![mac(4001, "52:54:00:12:34:57"), mac(4002, "52:54:00:12:34:58")]);
+    of("lab", [true, false].map(|ipv4| Element::Known { link: 4001, ipv4 }).to_vec());
+    of("lab", ["10.1.0.10", "fd57:1::10"].map(|ip| Element::GuardAddress(4001, ip.parse().unwrap())).to_vec());
     all
 }
 
@@ -218,7 +261,7 @@ fn removals_are_sent_as_nft_sends_them() {
     assert_eq!((ours.len(), deleted.len()), (3, 3));
     // nft names the network of what it looked up, which does not matter.
     let mut nfts_elements = elements(&deleted);
-    nfts_elements.iter_mut().for_each(|(_, one)| one.retain(|attribute| !matches!(attribute, Shape::Leaf(6, _))));
+    nfts_elements.iter_mut().for_each(|(.., one)| one.retain(|attribute| !matches!(attribute, Shape::Leaf(6, _))));
     assert_eq!(elements(&ours), nfts_elements);
     let mut batch = Batch::begin(1);
     table_delete(&mut batch, Table::Bridge);
@@ -255,6 +298,15 @@ fn elements_are_read_as_they_were_written() {
     forwards.sort();
     let first = "lab: forward tcp/127.0.0.1:2222 to 10.1.0.10:22";
     assert_eq!(forwards, [first, "lab: forward tcp/192.0.2.1:443 to 10.1.0.11:443"]);
+    let mut guards = listed("elements-guard", Set::Guarded);
+    guards.sort();
+    assert_eq!(guards, [4001, 4002].map(|link| format!("lab: link number {link} is guarded as a port of n0")));
+    let mut macs = listed("elements-mac", Set::Mac);
+    macs.sort();
+    let of_4001 = "lab: link number 4001 may send from 52:54:00:12:34:57";
+    assert_eq!(macs, [of_4001, "lab: link number 4002 may send from 52:54:00:12:34:58"]);
+    assert_eq!(listed("elements-own6", Set::Own6), ["lab: fe80::1 has its place behind n0"]);
+    assert_eq!(listed("elements-addr4", Set::Addresses4), ["lab: link number 4001 may send from 10.1.0.10"]);
 }
 
 #[test]
@@ -288,6 +340,10 @@ fn spoilt_answers_are_errors_or_values() {
         ("elements-masq4", Set::Masquerade4),
         ("elements-snat6", Set::Source6),
         ("elements-fwda4", Set::ForwardAddress4),
+        ("elements-guard", Set::Guarded),
+        ("elements-mac", Set::Mac),
+        ("elements-own6", Set::Own6),
+        ("elements-addr4", Set::Addresses4),
     ] {
         Socket::read_spoilt(name, |message| {
             let list = list_read(message).map_err(malformed)?.unwrap_or_default().to_vec();

@@ -15,8 +15,8 @@ use super::expression::Step::{
 use super::expression::{IPV4, IPV6, Step, expressions};
 use super::field::Field;
 use super::field::Field::{
-    ArpSource4, ArpSourceEther, EtherProtocol, EtherSource, EtherType, Family, IcmpType, InName, Out, OutName,
-    Protocol, Source4, Source4First, Source6, SourceType, State, Status, Target4, Target4First, Target6, Target6First,
+    ArpLengths, ArpSource4, ArpSourceEther, ArpTarget4, ArpTypes, EtherProtocol, EtherSource, EtherType, Family,
+    GuardedBridge, IcmpType, In as InNumber, InName, NdTarget, Out, OutName, Protocol, Source4, Source4First, Source6, SourceType, State, Status, Target4, Target4First, Target6, Target6First,
     TargetPort, TargetType,
 };
 use super::set::{Set, set_new};
@@ -58,7 +58,14 @@ const NAT: &str = "nat";
 const TCP: u32 = 6;
 const UDP: u32 = 17;
 const ICMPV6: u32 = 58;
+const ICMP: u32 = 1;
+/// ICMP's, RFC 1256
+const ROUTER_ADVERT: u32 = 9;
+/// RFC 4861
 const NEIGHBOUR_ROUTER_ADVERT: u32 = 134;
+const NEIGHBOUR_SOLICIT: u32 = 135;
+const NEIGHBOUR_ADVERT: u32 = 136;
+const NEIGHBOUR_REDIRECT: u32 = 137;
 const DHCP_SERVER: u32 = 67;
 const DHCP_CLIENT: u32 = 68;
 const DHCP6_CLIENT: u32 = 546;
@@ -69,6 +76,11 @@ const ETHER_IP6: u32 = 0x86dd;
 const LOCAL: u32 = 2;
 /// The index of `lo`, in every namespace.
 const LOOPBACK: u32 = 1;
+/// Its name, which no bridge has.
+const LOOPBACK_NAME: u32 = u32::from_ne_bytes(*b"lo\0\0");
+/// Ethernet's number for itself and for IPv4, and the bytes of an address of each.
+const ARP_OF_IP: u32 = 0x0001_0800;
+const ARP_LENGTHS: u32 = 0x0604;
 /// linux/netfilter/nf_conntrack_common.h
 const INVALID: u32 = 1;
 const ESTABLISHED_RELATED: u32 = 2 | 4;
@@ -208,36 +220,131 @@ const INET: &[Chain] = &[
     Chain { name: "ok", base: None, rules: &[&[Mark, Accept]] },
 ];
 
-const BRIDGE: &[Chain] = &[Chain {
-    name: "pre",
-    base: Some((FILTER, PREROUTING, -300)),
-    rules: &[
-        &[NotIn(&[InName], Set::Guarded), Accept],
-        &[NotIn(&[InName, EtherSource], Set::Mac), Drop],
-        &[FRAME_ARP, NotIn(&[InName, ArpSourceEther], Set::Mac), Drop],
-        &[IsNot(EtherType, ETHER_ARP), IsNot(EtherType, ETHER_IP), IsNot(EtherType, ETHER_IP6), Drop],
-        &[Is(Protocol, UDP), Is(TargetPort, DHCP_CLIENT), Drop],
-        &[Is(Protocol, UDP), Is(TargetPort, DHCP6_CLIENT), Drop],
-        &[Is(EtherType, ETHER_IP6), Is(Protocol, ICMPV6), Is(IcmpType, NEIGHBOUR_ROUTER_ADVERT), Drop],
-        &[
-            In(&[InName], Set::Known4),
-            FRAME_ARP,
-            IsNot(ArpSource4, 0),
-            NotIn(&[InName, ArpSource4], Set::Addresses4),
-            Drop,
+/// It has a protocol: what the kernel itself cannot read, for its headers end too early or too late, has none.
+const LEGIBLE: Step = IsNot(Protocol, 255);
+
+const BRIDGE: &[Chain] = &[
+    Chain {
+        name: "pre",
+        base: Some((FILTER, PREROUTING, -300)),
+        rules: &[&[IsNot(GuardedBridge, LOOPBACK_NAME), Jump("guarded")]],
+    },
+    Chain {
+        name: "guarded",
+        base: None,
+        rules: &[
+            &[NotIn(&[InNumber, EtherSource], Set::Mac), Drop],
+            &[Is(EtherType, ETHER_IP), Jump("in_ip4")],
+            &[Is(EtherType, ETHER_IP6), Jump("in_ip6")],
+            &[FRAME_ARP, Jump("in_arp")],
+            &[Drop],
         ],
-        &[FRAME_V4, Is(Source4, 0), Is(Protocol, UDP), Is(TargetPort, DHCP_SERVER), Accept],
-        &[In(&[InName], Set::Known4), FRAME_V4, NotIn(&[InName, Source4], Set::Addresses4), Drop],
-        &[
-            In(&[InName], Set::Known6),
-            FRAME_V6,
-            IsNot(Source6, 0),
-            BeginsNot(Source6, LINK_LOCAL, 10),
-            NotIn(&[InName, Source6], Set::Addresses6),
-            Drop,
+    },
+    Chain {
+        name: "in_arp",
+        base: None,
+        rules: &[
+            &[FRAME_ARP, NotIn(&[InNumber, ArpSourceEther], Set::Mac), Drop],
+            &[
+                FRAME_ARP,
+                NotIn(&[InNumber, ArpSource4], Set::Addresses4),
+                In(&[GuardedBridge, ArpSource4], Set::Own4),
+                Drop,
+            ],
+            &[
+                FRAME_ARP,
+                Is(ArpSource4, 0),
+                NotIn(&[InNumber, ArpTarget4], Set::Addresses4),
+                In(&[GuardedBridge, ArpTarget4], Set::Own4),
+                Drop,
+            ],
+            &[
+                In(&[InNumber], Set::Known4),
+                FRAME_ARP,
+                IsNot(ArpSource4, 0),
+                NotIn(&[InNumber, ArpSource4], Set::Addresses4),
+                Drop,
+            ],
+            &[
+                FRAME_ARP,
+                Is(ArpTypes, ARP_OF_IP),
+                Is(ArpLengths, ARP_LENGTHS),
+                IsNot(ArpTarget4, u32::MAX),
+                Accept,
+            ],
+            &[Drop],
         ],
-    ],
-}];
+    },
+    Chain {
+        name: "in_ip4",
+        base: None,
+        rules: &[
+            &[Is(Protocol, UDP), Is(TargetPort, DHCP_CLIENT), Drop],
+            &[Is(EtherType, ETHER_IP), Is(Protocol, ICMP), Is(IcmpType, ROUTER_ADVERT), Drop],
+            &[
+                FRAME_V4,
+                NotIn(&[InNumber, Source4], Set::Addresses4),
+                In(&[GuardedBridge, Source4], Set::Own4),
+                Drop,
+            ],
+            &[FRAME_V4, Is(Source4, 0), Is(Protocol, UDP), Is(TargetPort, DHCP_SERVER), Accept],
+            &[In(&[InNumber], Set::Known4), FRAME_V4, NotIn(&[InNumber, Source4], Set::Addresses4), Drop],
+            &[LEGIBLE, Accept],
+            &[Drop],
+        ],
+    },
+    Chain {
+        name: "in_ip6",
+        base: None,
+        rules: &[
+            &[Is(Protocol, UDP), Is(TargetPort, DHCP6_CLIENT), Drop],
+            &[Is(Protocol, ICMPV6), Jump("in_icmp6")],
+            &[
+                FRAME_V6,
+                NotIn(&[InNumber, Source6], Set::Addresses6),
+                In(&[GuardedBridge, Source6], Set::Own6),
+                Drop,
+            ],
+            &[
+                In(&[InNumber], Set::Known6),
+                FRAME_V6,
+                IsNot(Source6, 0),
+                BeginsNot(Source6, LINK_LOCAL, 10),
+                NotIn(&[InNumber, Source6], Set::Addresses6),
+                Drop,
+            ],
+            &[LEGIBLE, Accept],
+            &[Drop],
+        ],
+    },
+    Chain {
+        name: "in_icmp6",
+        base: None,
+        rules: &[
+            &[Is(EtherType, ETHER_IP6), Is(Protocol, ICMPV6), Is(IcmpType, NEIGHBOUR_ROUTER_ADVERT), Drop],
+            &[Is(EtherType, ETHER_IP6), Is(Protocol, ICMPV6), Is(IcmpType, NEIGHBOUR_REDIRECT), Drop],
+            &[Is(EtherType, ETHER_IP6), Is(Protocol, ICMPV6), Is(IcmpType, NEIGHBOUR_ADVERT), Jump("claims")],
+            &[
+                Is(EtherType, ETHER_IP6),
+                Is(Protocol, ICMPV6),
+                Is(IcmpType, NEIGHBOUR_SOLICIT),
+                Is(Source6, 0),
+                Jump("claims"),
+            ],
+        ],
+    },
+    Chain {
+        name: "claims",
+        base: None,
+        rules: &[
+            &[FRAME_V6, In(&[InNumber, NdTarget], Set::Addresses6), Return],
+            &[FRAME_V6, In(&[GuardedBridge, NdTarget], Set::Own6), Drop],
+            &[In(&[InNumber], Set::Known6), FRAME_V6, BeginsNot(NdTarget, LINK_LOCAL, 10), Drop],
+            &[FRAME_V6, IsNot(NdTarget, 0), Return],
+            &[Drop],
+        ],
+    },
+];
 
 /// Adds to a batch the making of a table, if it is not there, with all but its elements.
 pub(super) fn table_make(batch: &mut Batch<'_>, table: Table, mark: u32) {

@@ -109,7 +109,7 @@ const fn of_ranges(name: &'static str, key: &'static [Kind], data: &'static [Kin
     Layout { name, key, data, interval: true }
 }
 
-const fn of_forwards(name: &'static str, key: &'static [Kind], data: &'static [Kind]) -> Layout {
+const fn of_keys_to(name: &'static str, key: &'static [Kind], data: &'static [Kind]) -> Layout {
     Layout { name, key, data, interval: false }
 }
 
@@ -145,6 +145,11 @@ impl Set {
         Self::Addresses6,
     ];
 
+    /// The table that it is of.
+    pub(super) fn table(self) -> Table {
+        if Self::BRIDGE.contains(&self) { Table::Bridge } else { Table::Inet }
+    }
+
     /// How it is made.
     pub(super) const fn layout(self) -> Layout {
         use Kind::{Ether, Index, Ipv4, Ipv6, Link, Port, Protocol};
@@ -161,13 +166,13 @@ impl Set {
             Self::Masquerade6 => of_ranges("masq6", &[Ipv6], &[]),
             Self::Source4 => of_ranges("snat4", &[Ipv4], &[Ipv4]),
             Self::Source6 => of_ranges("snat6", &[Ipv6], &[Ipv6]),
-            Self::Forward4 => of_forwards("fwd4", &[Protocol, Port], &[Ipv4, Port]),
-            Self::Forward6 => of_forwards("fwd6", &[Protocol, Port], &[Ipv6, Port]),
-            Self::ForwardAddress4 => of_forwards("fwda4", &[Ipv4, Protocol, Port], &[Ipv4, Port]),
-            Self::ForwardAddress6 => of_forwards("fwda6", &[Ipv6, Protocol, Port], &[Ipv6, Port]),
+            Self::Forward4 => of_keys_to("fwd4", &[Protocol, Port], &[Ipv4, Port]),
+            Self::Forward6 => of_keys_to("fwd6", &[Protocol, Port], &[Ipv6, Port]),
+            Self::ForwardAddress4 => of_keys_to("fwda4", &[Ipv4, Protocol, Port], &[Ipv4, Port]),
+            Self::ForwardAddress6 => of_keys_to("fwda6", &[Ipv6, Protocol, Port], &[Ipv6, Port]),
             Self::Own4 => of_keys("own4", &[Link, Ipv4]),
             Self::Own6 => of_keys("own6", &[Link, Ipv6]),
-            Self::Guarded => of_keys("guard", &[Index]),
+            Self::Guarded => of_keys_to("guard", &[Index], &[Link]),
             Self::Mac => of_keys("mac", &[Index, Ether]),
             Self::Known4 => of_keys("known4", &[Index]),
             Self::Addresses4 => of_keys("addr4", &[Index, Ipv4]),
