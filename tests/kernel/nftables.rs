@@ -54,6 +54,12 @@ fn networks() -> Vec<(NetworkName, Elements)> {
         forward(Protocol::Tcp, "192.0.2.1", 443, "10.1.0.11:443"),
         forward(Protocol::Tcp, "2001:db8::1", 443, "[fd57:1::11]:443"),
     ]);
+    lab.extend(["10.1.0.1", "10.1.0.10", "fe80::1"].map(|ip| Element::Claimed(n0.clone(), ip.parse().unwrap())));
+    for (link, mac) in [(4001, "52:54:00:12:34:57"), (4002, "52:54:00:12:34:58")] {
+        lab.extend([Element::Guarded(link, n0.clone()), Element::GuardMac(link, mac.parse().unwrap())]);
+    }
+    lab.extend([true, false].map(|ipv4| Element::Known { link: 4001, ipv4 }));
+    lab.extend(["10.1.0.10", "fd57:1::10"].map(|ip| Element::GuardAddress(4001, ip.parse().unwrap())));
     let mut cell = Elements::from(own(&i0));
     cell.insert(Isolated(i0));
     let mut office = Elements::from(own(&h0));

@@ -5,7 +5,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::batch::{Batch, NFT_MSG_DELSETELEM, NFT_MSG_NEWSETELEM, NLM_F_CREATE, NLM_F_EXCL, Subject, TABLE};
+use super::batch::{
+    Batch, NFT_MSG_DELSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_NEWSETELEM, NLM_F_CREATE, NLM_F_EXCL, Subject, TABLE, request,
+};
 use super::expression::DATA_VALUE;
 use super::ruleset::comment;
 use super::set::Set;
@@ -26,12 +28,14 @@ const END: u32 = 1;
 
 /// An element as a set has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
+struct Entry<'a> {
     set: Set,
     key: Vec<u8>,
     /// The last key of a range.
     last: Option<Vec<u8>>,
     data: Option<Vec<u8>>,
+    /// The bridge that the set knows by a number, and whose name is put behind the network's.
+    bridge: Option<&'a IfName>,
 }
 
 /// What the kernel told of one element of a set.
@@ -45,10 +49,28 @@ pub(super) struct Told<'a> {
     owner: &'a [u8],
 }
 
+impl Told<'_> {
+    /// The network that its comment names, and the bridge that is behind it where the set knows that by a number.
+    fn owner_and_bridge(&self, set: Set) -> (Option<NetworkName>, Option<IfName>) {
+        let text = std::str::from_utf8(self.owner).unwrap_or_default();
+        match text.split_once(' ') {
+            Some((network, bridge)) if set.knows_bridges() => (network.parse().ok(), bridge.parse().ok()),
+            _ => (text.parse().ok(), None),
+        }
+    }
+}
+
 /// Adds to a batch an element that must not be there yet.
 pub(super) fn element_new<'a>(batch: &mut Batch<'a>, network: &NetworkName, element: &'a Element) {
-    let owner = comment(network.as_str());
-    element_change(batch, element, NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_EXCL, Some(&owner));
+    element_change(batch, element, NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_EXCL, Some(network));
+}
+
+/// A request for an element, by its key.
+pub(super) fn element_get(element: &Element) -> Request {
+    let (set, key) = element_key(element);
+    let get = request(set.table() as u8, NFT_MSG_GETSETELEM, 0).attr_text(NFTA_LIST_TABLE, TABLE);
+    let get = get.attr_text(NFTA_LIST_SET, set.layout().name);
+    get.nest(NFTA_LIST_ELEMENTS, |list| list.nest(1, |one| value(one, NFTA_ELEM_KEY, &key)))
 }
 
 /// Adds to a batch the removal of an element that is there.
@@ -56,8 +78,12 @@ pub(super) fn element_delete<'a>(batch: &mut Batch<'a>, element: &'a Element) {
     element_change(batch, element, NFT_MSG_DELSETELEM, 0, None);
 }
 
-fn element_change<'a>(batch: &mut Batch<'a>, element: &'a Element, kind: u8, flags: u16, owner: Option<&[u8]>) {
-    let Entry { set, key, last, data } = entry(element);
+fn element_change<'a>(batch: &mut Batch<'a>, element: &'a Element, kind: u8, flags: u16, owner: Option<&NetworkName>) {
+    let Entry { set, key, last, data, bridge } = entry(element);
+    let owner = owner.map(|network| match bridge {
+        Some(bridge) => comment(&format!("{network} {bridge}")),
+        None => comment(network.as_str()),
+    });
     batch.add(set.table(), Subject::Element(element), kind, flags, |request| {
         let request = request.attr_text(NFTA_LIST_TABLE, TABLE).attr_text(NFTA_LIST_SET, set.layout().name);
         request.nest(NFTA_LIST_ELEMENTS, |mut list| {
@@ -67,7 +93,7 @@ fn element_change<'a>(batch: &mut Batch<'a>, element: &'a Element, kind: u8, fla
                 if let Some(last) = last.as_ref().filter(|_| two_keys) {
                     one = value(one, NFTA_ELEM_KEY_END, last);
                 }
-                if let (Some(data), Some(_)) = (&data, owner) {
+                if let (Some(data), Some(_)) = (&data, &owner) {
                     one = value(one, NFTA_ELEM_DATA, data);
                 }
                 owner.iter().fold(one, |one, owner| one.attr(NFTA_ELEM_USERDATA, owner))
@@ -91,8 +117,8 @@ pub(super) fn element_key(element: &Element) -> (Set, Vec<u8>) {
     (set, key)
 }
 
-fn entry(element: &Element) -> Entry {
-    let plain = |set, key| Entry { set, key, last: None, data: None };
+fn entry(element: &Element) -> Entry<'_> {
+    let plain = |set, key| Entry { set, key, last: None, data: None, bridge: None };
     match element {
         Element::Bridge(link) => plain(Set::Bridges, key_of(&[link])),
         Element::Host(link) => plain(Set::Hosts, key_of(&[link])),
@@ -105,6 +131,7 @@ fn entry(element: &Element) -> Entry {
             key: [key_of(&[link]), octets(subnet.first())].concat(),
             last: Some([key_of(&[link]), octets(subnet.last())].concat()),
             data: None,
+            bridge: None,
         },
         Element::Masquerade(subnet) => range(of_family(subnet.first(), Set::Masquerade4, Set::Masquerade6), *subnet),
         Element::Source(subnet, source) => {
@@ -113,10 +140,12 @@ fn entry(element: &Element) -> Entry {
         }
         Element::Forward(forward) => forward_entry(forward),
         Element::Claimed(bridge, ip) => {
-            plain(of_family(*ip, Set::Own4, Set::Own6), [key_of(&[bridge]), octets(*ip)].concat())
+            let key = [number_of(number_of_bridge(bridge)), octets(*ip)].concat();
+            Entry { bridge: Some(bridge), ..plain(of_family(*ip, Set::Own4, Set::Own6), key) }
         }
         Element::Guarded(link, bridge) => {
-            Entry { data: Some(key_of(&[bridge])), ..plain(Set::Guarded, number_of(*link)) }
+            let data = Some(number_of(number_of_bridge(bridge)));
+            Entry { data, bridge: Some(bridge), ..plain(Set::Guarded, number_of(*link)) }
         }
         // Each part of a key is padded to four bytes.
         Element::GuardMac(link, mac) => plain(Set::Mac, [&number_of(*link)[..], mac.bytes(), &[0, 0]].concat()),
@@ -132,11 +161,17 @@ fn number_of(link: u32) -> Vec<u8> {
     link.to_ne_bytes().to_vec()
 }
 
-fn range(set: Set, subnet: Subnet) -> Entry {
-    Entry { set, key: octets(subnet.first()), last: Some(octets(subnet.last())), data: None }
+/// The number by which the guard knows a bridge: 32 bits of FNV-1a of its name. Of two bridges of the same number one
+/// would keep to the other's claimed addresses too, and no more.
+fn number_of_bridge(bridge: &IfName) -> u32 {
+    bridge.as_str().bytes().fold(0x811c_9dc5, |number: u32, byte| (number ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-fn forward_entry(forward: &PortForward) -> Entry {
+fn range(set: Set, subnet: Subnet) -> Entry<'static> {
+    Entry { set, key: octets(subnet.first()), last: Some(octets(subnet.last())), data: None, bridge: None }
+}
+
+fn forward_entry(forward: &PortForward) -> Entry<'static> {
     let set = match forward.address {
         None => of_family(forward.to.ip(), Set::Forward4, Set::Forward6),
         Some(address) => of_family(address, Set::ForwardAddress4, Set::ForwardAddress6),
@@ -146,7 +181,7 @@ fn forward_entry(forward: &PortForward) -> Entry {
     key.extend(port_bytes(forward.port));
     let mut data = octets(forward.to.ip());
     data.extend(port_bytes(forward.to.port()));
-    Entry { set, key, last: None, data: Some(data) }
+    Entry { set, key, last: None, data: Some(data), bridge: None }
 }
 
 fn of_family(ip: IpAddr, v4: Set, v6: Set) -> Set {
@@ -217,8 +252,8 @@ pub(super) fn elements_of(set: Set, mut told: Vec<Told<'_>>, found: &mut Vec<(Ne
     }
     let mut strange = false;
     for told in told {
-        let owner = std::str::from_utf8(told.owner).ok().and_then(|owner| owner.parse().ok());
-        match owner.zip(element(set, &told)) {
+        let (owner, bridge) = told.owner_and_bridge(set);
+        match owner.zip(element(set, &told, bridge)) {
             Some(element) => found.push(element),
             None => strange = true,
         }
@@ -236,8 +271,12 @@ fn join_ranges(told: &mut Vec<Told<'_>>) {
     told.retain(|told| !told.end);
 }
 
-fn element(set: Set, told: &Told<'_>) -> Option<Element> {
-    let link = |at: usize| name(told.key.get(at..)?);
+fn element(set: Set, told: &Told<'_>, bridge: Option<IfName>) -> Option<Element> {
+    let link = |at: usize| {
+        let name = told.key.get(at..at + 16)?.split(|byte| *byte == 0).next()?;
+        IfName::from_bytes(name).ok()
+    };
+    let bridge = |of: &[u8]| bridge.filter(|bridge| number(of) == Some(number_of_bridge(bridge)));
     Some(match set {
         Set::Bridges => Element::Bridge(link(0)?),
         Set::Hosts => Element::Host(link(0)?),
@@ -256,16 +295,12 @@ fn element(set: Set, told: &Told<'_>) -> Option<Element> {
             let (listen, key) = told.key.split_at_checked(told.key.len().checked_sub(8)?)?;
             Element::Forward(forward_read(Some(address(listen)?), key, told.data)?)
         }
-        Set::Own4 | Set::Own6 => Element::Claimed(link(0)?, address(told.key.get(16..)?)?),
-        Set::Guarded => Element::Guarded(number(told.key)?, name(told.data)?),
+        Set::Own4 | Set::Own6 => Element::Claimed(bridge(told.key)?, address(told.key.get(4..)?)?),
+        Set::Guarded => Element::Guarded(number(told.key)?, bridge(told.data)?),
         Set::Mac => Element::GuardMac(number(told.key)?, mac(told.key.get(4..)?)?),
         Set::Known4 | Set::Known6 => Element::Known { link: number(told.key)?, ipv4: set == Set::Known4 },
         Set::Addresses4 | Set::Addresses6 => Element::GuardAddress(number(told.key)?, address(told.key.get(4..)?)?),
     })
-}
-
-fn name(bytes: &[u8]) -> Option<IfName> {
-    IfName::from_bytes(bytes.get(..16)?.split(|byte| *byte == 0).next()?).ok()
 }
 
 /// A link's number, in the machine's order.

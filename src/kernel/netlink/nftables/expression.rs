@@ -81,6 +81,10 @@ pub(super) enum Step {
     Jump(&'static str),
     /// `meta mark set meta mark | …`, which does not end the rule.
     Mark,
+    /// `meta mark set` to what was loaded, which does not end the rule.
+    MarkLoaded,
+    /// `meta mark set 0`, which does not end the rule.
+    Unmark,
 }
 
 /// Adds the expressions of a rule, whose packets may be given a mark.
@@ -117,6 +121,10 @@ impl Step {
             Self::Return => verdict(list, RETURN, None),
             Self::Jump(chain) => verdict(list, JUMP, Some(chain)),
             Self::Mark => set_mark(list, mark),
+            Self::MarkLoaded => mark_loaded(list),
+            Self::Unmark => mark_loaded(expression(list, "immediate", |data| {
+                data.attr_u32_be(1, REG_1).nest(2, |data| data.attr(DATA_VALUE, &[0; 4]))
+            })),
         }
     }
 }
@@ -143,12 +151,6 @@ fn load(mut list: Request, fields: &[Field]) -> Request {
         let target = register(place);
         list = match field.load() {
             (Load::Meta(key, _), _) => numbers(list, "meta", &[(2, key), (1, target)]),
-            (Load::InMap(set), _) => {
-                let list = numbers(list, "meta", &[(2, META_IN), (1, target)]);
-                expression(list, "lookup", |data| {
-                    data.attr_u32_be(2, target).attr_u32_be(3, target).attr_text(1, set.layout().name)
-                })
-            }
             (Load::Ct(key), _) => numbers(list, "ct", &[(2, key), (1, target)]),
             (Load::Fib(address), _) => numbers(list, "fib", &[(3, address), (2, FIB_TYPE), (1, target)]),
             (Load::Payload(header, offset), length) => {
@@ -160,9 +162,6 @@ fn load(mut list: Request, fields: &[Field]) -> Request {
     }
     list
 }
-
-/// NFT_META_IIF
-const META_IN: u32 = 4;
 
 /// NFT_FIB_RESULT_ADDRTYPE
 const FIB_TYPE: u32 = 3;
@@ -261,9 +260,15 @@ fn reject(list: Request) -> Request {
     expression(list, "reject", |data| data.attr_u32_be(1, ICMPX).attr_u8(2, ADMIN_PROHIBITED))
 }
 
+/// NFT_META_MARK
+const MARK: u32 = 3;
+
 fn set_mark(list: Request, mark: u32) -> Request {
-    const MARK: u32 = 3;
     let list = numbers(list, "meta", &[(2, MARK), (1, REG_1)]);
     let list = bitwise(list, (first_bytes((!mark).to_ne_bytes()), 4), first_bytes(mark.to_ne_bytes()), true);
+    mark_loaded(list)
+}
+
+fn mark_loaded(list: Request) -> Request {
     numbers(list, "meta", &[(2, MARK), (3, REG_1)])
 }

@@ -1,7 +1,5 @@
 //! What a packet can be asked for, and how: linux/netfilter/nf_tables.h has the numbers.
 
-use super::set::Set;
-
 /// What a packet can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
@@ -9,9 +7,6 @@ pub(super) enum Field {
     Mark,
     /// `iif`
     In,
-    /// `iif map @guard`: the bridge of the port that it came in by, which is guarded. Not every kernel that has nf_tables
-    /// can tell the bridge (`meta ibrname`).
-    GuardedBridge,
     /// `iifname`
     InName,
     /// `oifname`
@@ -72,8 +67,6 @@ pub(super) enum Field {
 pub(super) enum Load {
     /// The key, and whether the value is in the machine's byte order.
     Meta(u32, bool),
-    /// What the number of the link that it came in by leads to in a map.
-    InMap(Set),
     /// The key.
     Ct(u32),
     /// Of which address to tell the type: of the source, 1, or of the target, 2.
@@ -91,7 +84,6 @@ impl Field {
         match self {
             Self::EtherProtocol => (Load::Meta(1, false), 2),
             Self::In => (Load::Meta(4, true), 4),
-            Self::GuardedBridge => (Load::InMap(Set::Guarded), 16),
             Self::Mark => (Load::Meta(3, true), 4),
             Self::Out => (Load::Meta(5, true), 4),
             Self::InName => (Load::Meta(6, false), 16),
@@ -127,11 +119,11 @@ impl Field {
         self.load().1.next_multiple_of(4)
     }
 
-    /// A number as the field has it: `n` in its last bytes, or in the machine's order; of a name its first bytes.
+    /// A number as the field has it: `n` in its last bytes, or in the machine's order.
     pub(super) fn value(self, number: u32) -> ([u8; 16], usize) {
         let (load, length) = self.load();
         let bytes = match load {
-            Load::Meta(_, true) | Load::InMap(_) | Load::Ct(_) | Load::Fib(_) => first_bytes(number.to_ne_bytes()),
+            Load::Meta(_, true) | Load::Ct(_) | Load::Fib(_) => first_bytes(number.to_ne_bytes()),
             _ => u128::from(number)
                 .checked_shl(128 - 8 * u32::try_from(length).unwrap_or_default())
                 .unwrap_or_default()

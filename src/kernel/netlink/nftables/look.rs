@@ -6,13 +6,13 @@ use super::batch::{
     Batch, NFT_MSG_GETCHAIN, NFT_MSG_GETGEN, NFT_MSG_GETRULE, NFT_MSG_GETSET, NFT_MSG_GETSETELEM, NFT_MSG_GETTABLE,
     TABLE, Table, request,
 };
-use super::element::{NFTA_LIST_ELEMENTS, NFTA_LIST_SET, NFTA_LIST_TABLE, element_read, elements_of};
+use super::element::{NFTA_LIST_ELEMENTS, NFTA_LIST_SET, NFTA_LIST_TABLE, element_get, element_read, elements_of};
 use super::ruleset::table_make;
 use super::set::{NFTA_SET_ID, Set};
 use crate::kernel::error::Error;
 use crate::kernel::netlink::socket::{Next, Socket, malformed};
 use crate::kernel::netlink::wire::{Attribute, Attributes, Malformed, Message, Request, attributes, messages};
-use crate::model::{Element, Firewall, NetworkName, Tables};
+use crate::model::{Element, Firewall, IfName, NetworkName, Tables};
 
 const NFTA_GEN_ID: u16 = 1;
 /// The name of the table, or the table that something is of.
@@ -40,13 +40,12 @@ pub(super) fn tables(socket: &mut Socket, mark: u32) -> Result<Tables, Error> {
 }
 
 /// What the kernel lists of a table is compared, message by message, with what we would send to make it.
-fn table_look(socket: &mut Socket, table: Table, mark: u32) -> Result<Tables, Error> {
+pub(super) fn table_look(socket: &mut Socket, table: Table, mark: u32) -> Result<Tables, Error> {
     let failed = |error: Error| error.of(format!("reading table {table}"));
     let mut batch = Batch::begin(0);
     table_make(&mut batch, table, mark);
     let mut wanted = batch.into_requests();
-    let get = request(table as u8, NFT_MSG_GETTABLE, 0).attr_text(NFTA_OF_TABLE, TABLE);
-    let mut whole = match socket.get(get, |message| matches(wanted.next(), message)) {
+    let mut whole = match socket.get(table_get(table), |message| matches(wanted.next(), message)) {
         Err(error) if error.errno == Errno::ENOENT => return Ok(Tables::Absent),
         first => first.map_err(failed)?,
     };
@@ -63,6 +62,33 @@ fn table_look(socket: &mut Socket, table: Table, mark: u32) -> Result<Tables, Er
         }
     }
     Ok(if whole && wanted.next().is_none() { Tables::Whole } else { Tables::Damaged })
+}
+
+fn table_get(table: Table) -> Request {
+    request(table as u8, NFT_MSG_GETTABLE, 0).attr_text(NFTA_OF_TABLE, TABLE)
+}
+
+/// Whether there is a table of our name, whatever is in it.
+pub(super) fn table_is_there(socket: &mut Socket, table: Table) -> Result<bool, Error> {
+    match socket.get(table_get(table), |_| Ok(())) {
+        Err(error) if error.errno == Errno::ENOENT => Ok(false),
+        found => found.map(|()| true).map_err(|error| error.of(format!("reading table {table}"))),
+    }
+}
+
+/// Which network has this bridge in the set `br`, if one has.
+pub(super) fn bridge_owner(socket: &mut Socket, bridge: &IfName) -> Result<Option<NetworkName>, Error> {
+    let get = element_get(&Element::Bridge(bridge.clone()));
+    let found = socket.get(get, |message| {
+        let mut found = Vec::new();
+        let list = list_read(message).map_err(malformed)?.unwrap_or_default().to_vec();
+        elements_read(Set::Bridges, &[list], &mut found).map_err(malformed)?;
+        Ok(found.pop().map(|(owner, _)| owner))
+    });
+    match found {
+        Err(error) if error.errno == Errno::ENOENT => Ok(None),
+        found => found.map_err(|error| error.of(format!("asking table {} for {bridge}", Table::Inet))),
+    }
 }
 
 /// A message's type and what follows its header.

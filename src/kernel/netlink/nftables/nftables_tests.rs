@@ -77,7 +77,7 @@ fn as_the_kernel_lists(shapes: &mut [Shape]) {
     }
 }
 
-/// Puts into a rule of `bridge vnet` what `ruleset.nft` says that words stand for.
+/// Puts into a rule of the chain `claims` what `ruleset.nft` says that words stand for there.
 fn as_we_can_say(shapes: &mut [Shape]) {
     let name = |name: &str| Shape::Leaf(1, [name.as_bytes(), &[0]].concat());
     let number = |kind, number: u32| Shape::Leaf(kind, number.to_be_bytes().to_vec());
@@ -85,29 +85,13 @@ fn as_we_can_say(shapes: &mut [Shape]) {
     let Some(Shape::Nest(4, expressions)) = shapes.iter_mut().find(|shape| matches!(shape, Shape::Nest(4, _))) else {
         return;
     };
-    let mut said = Vec::new();
-    for mut expression in std::mem::take(expressions) {
-        let Shape::Nest(1, parts) = &mut expression else { panic!("{expression:?}") };
-        let is = |what| parts[0] == name(what);
-        let Shape::Nest(2, data) = &parts[1] else { panic!("{parts:?}") };
-        let register = data.iter().find(|part| matches!(part, Shape::Leaf(1, _))).cloned();
-        // NFT_META_IIFNAME, and NFT_META_IIF
-        if is("meta") && data.contains(&number(2, 6)) {
-            let Some(Shape::Leaf(_, register)) = register else { panic!("{data:?}") };
-            let to = |kind| Shape::Leaf(kind, register.clone());
-            parts[1] = Shape::Nest(2, vec![number(2, 4), to(1)]);
-            said.push(expression);
-            let looked_up = Shape::Nest(2, vec![to(2), to(3), name("guard")]);
-            said.push(Shape::Nest(1, vec![name("lookup"), looked_up]));
-            continue;
+    for expression in expressions.iter_mut().filter(|_| claims) {
+        let Shape::Nest(1, parts) = expression else { panic!("{expression:?}") };
+        let [what, Shape::Nest(2, data)] = &mut parts[..] else { continue };
+        if *what == name("payload") && data[1..] == [number(2, 1), number(3, 24), number(4, 16)] {
+            data[1..3].clone_from_slice(&[number(2, 2), number(3, 8)]);
         }
-        if claims && is("payload") && data[1..] == [number(2, 1), number(3, 24), number(4, 16)] {
-            let register = data[0].clone();
-            parts[1] = Shape::Nest(2, vec![register, number(2, 2), number(3, 8), number(4, 16)]);
-        }
-        said.push(expression);
     }
-    *expressions = said;
 }
 
 /// Takes out a set's number, and of what `nft` notes beside a set how it found the types, which it can do without.

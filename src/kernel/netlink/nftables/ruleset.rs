@@ -9,14 +9,14 @@ use super::batch::{
     TABLE, Table,
 };
 use super::expression::Step::{
-    Accept, Begins, BeginsNot, Dnat, Drop, Has, In, Is, IsNot, Jump, Map, Mark, Masquerade, MasqueradePorts, NotIn,
-    Reject, Return, Snat, SnatPorts,
+    Accept, Begins, BeginsNot, Dnat, Drop, Has, In, Is, IsNot, Jump, Map, Mark, MarkLoaded, Masquerade,
+    MasqueradePorts, NotIn, Reject, Return, Snat, SnatPorts, Unmark,
 };
 use super::expression::{IPV4, IPV6, Step, expressions};
 use super::field::Field;
 use super::field::Field::{
     ArpLengths, ArpSource4, ArpSourceEther, ArpTarget4, ArpTypes, EtherProtocol, EtherSource, EtherType, Family,
-    GuardedBridge, IcmpType, In as InNumber, InName, NdTarget, Out, OutName, Protocol, Source4, Source4First, Source6, SourceType, State, Status, Target4, Target4First, Target6, Target6First,
+    IcmpType, In as InNumber, InName, NdTarget, Out, OutName, Protocol, Source4, Source4First, Source6, SourceType, State, Status, Target4, Target4First, Target6, Target6First,
     TargetPort, TargetType,
 };
 use super::set::{Set, set_new};
@@ -76,8 +76,6 @@ const ETHER_IP6: u32 = 0x86dd;
 const LOCAL: u32 = 2;
 /// The index of `lo`, in every namespace.
 const LOOPBACK: u32 = 1;
-/// Its name, which no bridge has.
-const LOOPBACK_NAME: u32 = u32::from_ne_bytes(*b"lo\0\0");
 /// Ethernet's number for itself and for IPv4, and the bytes of an address of each.
 const ARP_OF_IP: u32 = 0x0001_0800;
 const ARP_LENGTHS: u32 = 0x0604;
@@ -227,17 +225,18 @@ const BRIDGE: &[Chain] = &[
     Chain {
         name: "pre",
         base: Some((FILTER, PREROUTING, -300)),
-        rules: &[&[IsNot(GuardedBridge, LOOPBACK_NAME), Jump("guarded")]],
+        rules: &[&[Map(&[InNumber], Set::Guarded), MarkLoaded, Jump("guarded")]],
     },
     Chain {
         name: "guarded",
         base: None,
         rules: &[
             &[NotIn(&[InNumber, EtherSource], Set::Mac), Drop],
+            &[IsNot(EtherType, ETHER_IP), IsNot(EtherType, ETHER_IP6), IsNot(EtherType, ETHER_ARP), Drop],
             &[Is(EtherType, ETHER_IP), Jump("in_ip4")],
             &[Is(EtherType, ETHER_IP6), Jump("in_ip6")],
             &[FRAME_ARP, Jump("in_arp")],
-            &[Drop],
+            &[Unmark],
         ],
     },
     Chain {
@@ -248,14 +247,14 @@ const BRIDGE: &[Chain] = &[
             &[
                 FRAME_ARP,
                 NotIn(&[InNumber, ArpSource4], Set::Addresses4),
-                In(&[GuardedBridge, ArpSource4], Set::Own4),
+                In(&[Field::Mark, ArpSource4], Set::Own4),
                 Drop,
             ],
             &[
                 FRAME_ARP,
                 Is(ArpSource4, 0),
                 NotIn(&[InNumber, ArpTarget4], Set::Addresses4),
-                In(&[GuardedBridge, ArpTarget4], Set::Own4),
+                In(&[Field::Mark, ArpTarget4], Set::Own4),
                 Drop,
             ],
             &[
@@ -270,7 +269,7 @@ const BRIDGE: &[Chain] = &[
                 Is(ArpTypes, ARP_OF_IP),
                 Is(ArpLengths, ARP_LENGTHS),
                 IsNot(ArpTarget4, u32::MAX),
-                Accept,
+                Return,
             ],
             &[Drop],
         ],
@@ -284,12 +283,12 @@ const BRIDGE: &[Chain] = &[
             &[
                 FRAME_V4,
                 NotIn(&[InNumber, Source4], Set::Addresses4),
-                In(&[GuardedBridge, Source4], Set::Own4),
+                In(&[Field::Mark, Source4], Set::Own4),
                 Drop,
             ],
-            &[FRAME_V4, Is(Source4, 0), Is(Protocol, UDP), Is(TargetPort, DHCP_SERVER), Accept],
+            &[FRAME_V4, Is(Source4, 0), Is(Protocol, UDP), Is(TargetPort, DHCP_SERVER), Return],
             &[In(&[InNumber], Set::Known4), FRAME_V4, NotIn(&[InNumber, Source4], Set::Addresses4), Drop],
-            &[LEGIBLE, Accept],
+            &[LEGIBLE, Return],
             &[Drop],
         ],
     },
@@ -302,7 +301,7 @@ const BRIDGE: &[Chain] = &[
             &[
                 FRAME_V6,
                 NotIn(&[InNumber, Source6], Set::Addresses6),
-                In(&[GuardedBridge, Source6], Set::Own6),
+                In(&[Field::Mark, Source6], Set::Own6),
                 Drop,
             ],
             &[
@@ -313,7 +312,7 @@ const BRIDGE: &[Chain] = &[
                 NotIn(&[InNumber, Source6], Set::Addresses6),
                 Drop,
             ],
-            &[LEGIBLE, Accept],
+            &[LEGIBLE, Return],
             &[Drop],
         ],
     },
@@ -338,7 +337,7 @@ const BRIDGE: &[Chain] = &[
         base: None,
         rules: &[
             &[FRAME_V6, In(&[InNumber, NdTarget], Set::Addresses6), Return],
-            &[FRAME_V6, In(&[GuardedBridge, NdTarget], Set::Own6), Drop],
+            &[FRAME_V6, In(&[Field::Mark, NdTarget], Set::Own6), Drop],
             &[In(&[InNumber], Set::Known6), FRAME_V6, BeginsNot(NdTarget, LINK_LOCAL, 10), Drop],
             &[FRAME_V6, IsNot(NdTarget, 0), Return],
             &[Drop],

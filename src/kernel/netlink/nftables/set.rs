@@ -34,6 +34,8 @@ pub(super) enum Kind {
     Protocol = 12,
     /// `inet_service`
     Port = 13,
+    /// `mark`
+    Mark = 19,
     /// `iface_index`
     Index = 20,
     /// `ifname`
@@ -44,7 +46,7 @@ impl Kind {
     /// Its bytes.
     pub(super) const fn length(self) -> u32 {
         match self {
-            Self::Ipv4 | Self::Index => 4,
+            Self::Ipv4 | Self::Mark | Self::Index => 4,
             Self::Ipv6 | Self::Link => 16,
             Self::Ether => 6,
             Self::Protocol => 1,
@@ -54,7 +56,7 @@ impl Kind {
 
     /// The number of its byte order, as `nft` keeps it beside a set: the machine's, or the network's.
     const fn order(self) -> u8 {
-        if matches!(self, Self::Link | Self::Index) { 1 } else { 2 }
+        if matches!(self, Self::Link | Self::Mark | Self::Index) { 1 } else { 2 }
     }
 }
 
@@ -145,6 +147,15 @@ impl Set {
         Self::Addresses6,
     ];
 
+    /// Those whose elements begin with the number of a link.
+    pub(super) const OF_LINKS: [Self; 6] =
+        [Self::Guarded, Self::Mac, Self::Known4, Self::Addresses4, Self::Known6, Self::Addresses6];
+
+    /// Whether it knows a bridge by a number, so that an element's comment has to have the name.
+    pub(super) const fn knows_bridges(self) -> bool {
+        matches!(self, Self::Own4 | Self::Own6 | Self::Guarded)
+    }
+
     /// The table that it is of.
     pub(super) fn table(self) -> Table {
         if Self::BRIDGE.contains(&self) { Table::Bridge } else { Table::Inet }
@@ -152,7 +163,7 @@ impl Set {
 
     /// How it is made.
     pub(super) const fn layout(self) -> Layout {
-        use Kind::{Ether, Index, Ipv4, Ipv6, Link, Port, Protocol};
+        use Kind::{Ether, Index, Ipv4, Ipv6, Link, Mark, Port, Protocol};
         match self {
             Self::Bridges => of_keys("br", &[Link]),
             Self::Hosts => of_keys("host", &[Link]),
@@ -170,9 +181,9 @@ impl Set {
             Self::Forward6 => of_keys_to("fwd6", &[Protocol, Port], &[Ipv6, Port]),
             Self::ForwardAddress4 => of_keys_to("fwda4", &[Ipv4, Protocol, Port], &[Ipv4, Port]),
             Self::ForwardAddress6 => of_keys_to("fwda6", &[Ipv6, Protocol, Port], &[Ipv6, Port]),
-            Self::Own4 => of_keys("own4", &[Link, Ipv4]),
-            Self::Own6 => of_keys("own6", &[Link, Ipv6]),
-            Self::Guarded => of_keys_to("guard", &[Index], &[Link]),
+            Self::Own4 => of_keys("own4", &[Mark, Ipv4]),
+            Self::Own6 => of_keys("own6", &[Mark, Ipv6]),
+            Self::Guarded => of_keys_to("guard", &[Index], &[Mark]),
             Self::Mac => of_keys("mac", &[Index, Ether]),
             Self::Known4 => of_keys("known4", &[Index]),
             Self::Addresses4 => of_keys("addr4", &[Index, Ipv4]),

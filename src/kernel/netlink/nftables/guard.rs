@@ -1,0 +1,121 @@
+//! The guard of a port that a helper without the network's lock makes: a batch that adds its elements, and takes out those
+//! of ports that are gone.
+
+use std::collections::BTreeSet;
+
+use nix::errno::Errno;
+
+use super::batch::{Batch, Table};
+use super::element::{element_delete, element_new};
+use super::look;
+use super::ruleset::{table_delete, table_make};
+use super::set::Set;
+use super::Nftables;
+use crate::kernel::error::Error;
+use crate::kernel::netlink::socket::Socket;
+use crate::model::{Element, Elements, IfName, NetworkName, Tables};
+
+/// What is to guard a port.
+#[derive(Clone, Copy, Debug)]
+pub struct Guard<'a> {
+    /// The network that it is a port of.
+    pub network: &'a NetworkName,
+    /// The bridge.
+    pub bridge: &'a IfName,
+    /// Whether the network's firewall has to be there, for the bridge is one that we make.
+    pub is_ours: bool,
+    /// What there is to add, of which nothing may be there yet.
+    pub elements: &'a Elements,
+    /// What our firewall marks.
+    pub mark: u32,
+}
+
+impl Nftables {
+    /// Adds what guards a port, and takes out what guarded ports that are gone. `live` tells the numbers of all links that
+    /// may be guarded and are there; it is asked anew for each look at what is guarded, and after it. Where the bridge is
+    /// not ours and there are no tables, it makes them.
+    ///
+    /// # Errors
+    /// `EUCLEAN` where the tables, or what is ours of the network in them, are gone or damaged: bringing the network up
+    /// mends that. `EEXIST` where an element is there already. `ERESTART` where others changed the ruleset all the time.
+    pub fn guard(
+        &mut self,
+        guard: &Guard<'_>,
+        live: &mut dyn FnMut() -> Result<Vec<u32>, Error>,
+    ) -> Result<(), Error> {
+        self.settle(&|| true, |socket, generation| {
+            let there = guard.tables(socket)?;
+            let gone = if there { elements_gone(socket, live)? } else { Vec::new() };
+            let mut batch = Batch::begin(generation);
+            if !there {
+                Table::BOTH.into_iter().for_each(|table| table_make(&mut batch, table, guard.mark));
+            }
+            gone.iter().for_each(|element| element_delete(&mut batch, element));
+            guard.elements.iter().for_each(|element| element_new(&mut batch, guard.network, element));
+            batch.finish().send(socket).map(Some)
+        })
+    }
+
+    /// Takes out what guarded a port, of which some may be gone already; with the last element of all the tables go.
+    ///
+    /// # Errors
+    /// `ERESTART` where others changed the ruleset all the time.
+    pub fn unguard(&mut self, elements: &Elements, mark: u32) -> Result<(), Error> {
+        self.settle(&|| true, |socket, generation| {
+            let found = look::firewall(socket, mark, generation)?;
+            let (removed, kept): (Vec<_>, Vec<_>) =
+                found.elements.iter().map(|(_, element)| element).partition(|element| elements.contains(element));
+            let mut batch = Batch::begin(generation);
+            if found.tables == Tables::Whole && kept.is_empty() {
+                Table::BOTH.into_iter().for_each(|table| table_delete(&mut batch, table));
+            } else {
+                removed.into_iter().for_each(|element| element_delete(&mut batch, element));
+            }
+            if batch.is_empty() { Ok(Some(())) } else { batch.finish().send(socket).map(Some) }
+        })
+    }
+}
+
+impl Guard<'_> {
+    /// Whether the tables are there; they may be absent only where the network needs none of `inet vnet`.
+    fn tables(&self, socket: &mut Socket) -> Result<bool, Error> {
+        let bridge = look::table_look(socket, Table::Bridge, self.mark)?;
+        let there = bridge == Tables::Whole;
+        let good = bridge != Tables::Damaged
+            && if self.is_ours {
+                there && look::bridge_owner(socket, self.bridge)?.as_ref() == Some(self.network)
+            } else {
+                look::table_is_there(socket, Table::Inet)? == there
+            };
+        if good { Ok(there) } else { Err(self.damaged()) }
+    }
+
+    fn damaged(&self) -> Error {
+        let request = format!("guarding a port of the network {}, whose firewall is gone or damaged,", self.network);
+        Error::new(request, Errno::EUCLEAN)
+    }
+}
+
+/// The elements that guard links that are gone.
+fn elements_gone(
+    socket: &mut Socket,
+    live: &mut dyn FnMut() -> Result<Vec<u32>, Error>,
+) -> Result<Vec<Element>, Error> {
+    let guarded: BTreeSet<u32> = found_in(socket, Set::Guarded)?.iter().filter_map(Element::guarded).collect();
+    let live = live()?;
+    let gone: BTreeSet<u32> = guarded.into_iter().filter(|link| !live.contains(link)).collect();
+    let mut elements = Vec::new();
+    if !gone.is_empty() {
+        for set in Set::OF_LINKS {
+            elements.extend(found_in(socket, set)?);
+        }
+        elements.retain(|element| element.guarded().is_some_and(|link| gone.contains(&link)));
+    }
+    Ok(elements)
+}
+
+fn found_in(socket: &mut Socket, set: Set) -> Result<Vec<Element>, Error> {
+    let mut found = Vec::new();
+    look::set_look(socket, set, &mut found)?;
+    Ok(found.into_iter().map(|(_, element)| element).collect())
+}
