@@ -6,6 +6,7 @@ mod file;
 mod flows;
 mod host;
 mod ip_config;
+mod lender;
 pub mod netlink;
 mod obstacle;
 mod obstacle_files;
@@ -20,7 +21,9 @@ mod taps;
 
 pub use error::Error;
 pub use host::Host;
+pub use lender::Lender;
+pub use netlink::nftables::Guard;
 pub use seen::{OpenDevices, address_is_set, socket_holder};
 pub use server::{server_process, server_runs};
-pub use survey::legacy_tables;
+pub use survey::{frames_filtered, legacy_tables};
 pub use taps::{direct_is_held, tap_ask_holder, taps_ask_holders};

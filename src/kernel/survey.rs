@@ -216,10 +216,10 @@ impl Host {
         all.extend(listener::listeners(Protocol::Udp)?);
         Ok(all)
     }
+}
 
-    /// Which bridged frames the firewall's chains for routed packets see as well.
-    pub fn frames_filtered(&self) -> Result<FramesFiltered, Error> {
-        let on = |path| Ok(sysctl::read_path(path)?.unwrap_or(0) != 0);
-        Ok(FramesFiltered { ipv4: on("bridge/bridge-nf-call-iptables")?, ipv6: on("bridge/bridge-nf-call-ip6tables")? })
-    }
+/// Which bridged frames the firewall's chains for routed packets see as well.
+pub fn frames_filtered() -> Result<FramesFiltered, Error> {
+    let on = |path| Ok(sysctl::read_path(path)?.unwrap_or(0) != 0);
+    Ok(FramesFiltered { ipv4: on("bridge/bridge-nf-call-iptables")?, ipv6: on("bridge/bridge-nf-call-ip6tables")? })
 }

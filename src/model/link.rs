@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{IfName, Mac, Mark};
+use super::{IfName, Loan, Mac, Mark};
 
 /// A link as the kernel describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,14 @@ impl Link {
     /// Whose it is, when its alias says that it is ours.
     pub fn mark(&self) -> Option<Mark> {
         self.alias.as_deref().and_then(Mark::parse)
+    }
+
+    /// For whom it was made, when the helper made it.
+    pub fn loan(&self) -> Option<Loan> {
+        match self.mark() {
+            Some(Mark::Lent(loan)) => Some(loan),
+            _ => None,
+        }
     }
 
     /// Whether it is a bridge.

@@ -1,6 +1,7 @@
 //! Ethernet addresses.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use super::invalid::{Invalid, deserialize_text, serialize_text};
@@ -27,6 +28,14 @@ impl Mac {
     pub const fn tap_end(self) -> Self {
         let [_, b, c, d, e, f] = self.0;
         Self([0xfe, b, c, d, e, f])
+    }
+
+    /// The link-local address that the kernel gives an interface with this MAC (RFC 4291, appendix A).
+    pub fn link_local(&self) -> Ipv6Addr {
+        let [a, b, c, d, e, f] = self.0;
+        let halves = [[a ^ 2, b], [c, 0xff], [0xfe, d], [e, f]].map(u16::from_be_bytes);
+        let [w, x, y, z] = halves;
+        Ipv6Addr::new(0xfe80, 0, 0, 0, w, x, y, z)
     }
 
     /// The address of an interface that vnet makes: the same for the same machine and name, on any day.
@@ -128,5 +137,12 @@ mod tests {
         assert_eq!(mac.bytes()[0] & 3, 2);
         let all = (0..1000).map(|number| Mac::derived(b"0123", &number.to_string()));
         assert_eq!(all.into_iter().find(|mac| *mac == mac.tap_end() || mac.bytes()[0] & 3 != 2), None);
+    }
+
+    #[test]
+    fn a_mac_gives_the_link_local_address_of_eui64() {
+        let link_local = |text: &str| text.parse::<Mac>().unwrap().link_local().to_string();
+        assert_eq!(link_local("52:54:00:12:34:57"), "fe80::5054:ff:fe12:3457");
+        assert_eq!(link_local("02:00:00:00:00:01"), "fe80::ff:fe00:1");
     }
 }

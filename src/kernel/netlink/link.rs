@@ -51,10 +51,14 @@ pub fn link_by_name(socket: &mut Socket, name: &IfName) -> Result<Option<(Link, 
     }
 }
 
+/// The link with this index, and the index of its master.
+pub fn link_by_index(socket: &mut Socket, index: u32) -> Result<(Link, Option<u32>), Error> {
+    socket.get(ask(index), link_read).map_err(|error| error.of(format!("looking up link number {index}")))
+}
+
 /// The name of the link with this index.
 pub fn name_by_index(socket: &mut Socket, index: u32) -> Result<IfName, Error> {
-    let (link, _) = socket.get(ask(index), link_read)?;
-    Ok(link.name)
+    link_by_index(socket, index).map(|(link, _)| link.name)
 }
 
 /// Whether the link with this index lets packets out.

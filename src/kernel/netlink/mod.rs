@@ -13,6 +13,7 @@ mod host_neighbour;
 mod host_route;
 mod host_route_read;
 pub mod ip_config;
+pub mod lent;
 pub mod link;
 mod link_read;
 pub mod link_upper;

@@ -30,7 +30,8 @@ const IFF_TUN_EXCL: u16 = 0x8000;
 mod ioctl {
     // TUNGETIFF says `unsigned int` and takes a `struct ifreq`.
     nix::ioctl_read_bad!(tun_get_iff, nix::request_code_read!(b'T', 210, size_of::<libc::c_uint>()), libc::ifreq);
-    nix::ioctl_write_ptr_bad!(tun_set_iff, nix::request_code_write!(b'T', 202, size_of::<libc::c_int>()), libc::ifreq);
+    // TUNSETIFF says that the kernel only reads, and it writes the name that it chose.
+    nix::ioctl_readwrite_bad!(tun_set_iff, nix::request_code_write!(b'T', 202, size_of::<libc::c_int>()), libc::ifreq);
     nix::ioctl_write_int_bad!(tun_set_persist, nix::request_code_write!(b'T', 203, size_of::<libc::c_int>()));
     nix::ioctl_write_int_bad!(tun_set_owner, nix::request_code_write!(b'T', 204, size_of::<libc::c_int>()));
 }
@@ -60,15 +61,33 @@ pub fn holds_queue(tap: &IfName) -> bool {
 pub fn create(name: &IfName, owner: Option<u32>, many_queues: bool) -> Result<OwnedFd, Error> {
     let queue = open()?;
     let many = if many_queues { IFF_MULTI_QUEUE } else { 0 };
-    take_queue(queue.as_raw_fd(), name, IFF_VNET_HDR | IFF_TUN_EXCL | many)
+    take_queue(queue.as_raw_fd(), name.as_str(), IFF_VNET_HDR | IFF_TUN_EXCL | many)
         .map_err(|errno| Error::new(format!("TUNSETIFF of {name}"), errno))?;
-    if let Some(owner) = owner {
-        let owner = libc::c_int::from_ne_bytes(owner.to_ne_bytes());
-        // SAFETY: the descriptor is a tun's queue, and the argument a number.
-        unsafe { ioctl::tun_set_owner(queue.as_raw_fd(), owner) }
-            .map_err(|errno| Error::new(format!("TUNSETOWNER of {name}"), errno))?;
-    }
+    owner.map_or(Ok(()), |owner| give(&queue, name, owner))?;
     Ok(queue)
+}
+
+/// Makes the open /dev/net/tun the queue of a new tap of this user's, and tells its name: in place of `%d` in the one that
+/// is asked for the kernel puts the lowest number that is free. `checksums` asks for a header before each frame that says
+/// which are yet to be filled in.
+///
+/// # Errors
+/// `EBUSY` where there is a link of that name; `EPERM` where the host's network is not this process's to change.
+pub fn create_for(queue: &OwnedFd, name: &str, owner: u32, checksums: bool) -> Result<IfName, Error> {
+    let header = if checksums { IFF_VNET_HDR } else { 0 };
+    let taken = take_queue(queue.as_raw_fd(), name, header | IFF_TUN_EXCL)
+        .map_err(|errno| Error::new(format!("TUNSETIFF of {name}"), errno))?;
+    let name = IfName::from_bytes(&taken).map_err(|_| Error::new(format!("TUNSETIFF of {name}"), Errno::EINVAL))?;
+    give(queue, &name, owner)?;
+    Ok(name)
+}
+
+/// Makes a tap this user's.
+fn give(queue: &OwnedFd, name: &IfName, owner: u32) -> Result<(), Error> {
+    let owner = libc::c_int::from_ne_bytes(owner.to_ne_bytes());
+    // SAFETY: the descriptor is a tun's queue, and the argument a number.
+    let given = unsafe { ioctl::tun_set_owner(queue.as_raw_fd(), owner) };
+    given.map(drop).map_err(|errno| Error::new(format!("TUNSETOWNER of {name}"), errno))
 }
 
 /// Lets a tap stay when no program holds it, or not.
@@ -104,14 +123,14 @@ pub fn close_to_others(tap: &IfName) -> Result<(), Error> {
 pub fn let_go(tap: &IfName) -> Result<(), Error> {
     let file = open()?;
     let queue = file.as_raw_fd();
-    let taken = match take_queue(queue, tap, 0) {
+    let taken = match take_queue(queue, tap.as_str(), 0) {
         // It has several queues.
-        Err(Errno::EINVAL) => take_queue(queue, tap, IFF_MULTI_QUEUE),
+        Err(Errno::EINVAL) => take_queue(queue, tap.as_str(), IFF_MULTI_QUEUE),
         taken => taken,
     };
     match taken {
         Err(Errno::EBUSY) => return Ok(()),
-        taken => taken.map_err(|errno| Error::new(format!("TUNSETIFF of {tap}"), errno))?,
+        taken => taken.map(drop).map_err(|errno| Error::new(format!("TUNSETIFF of {tap}"), errno))?,
     }
     // SAFETY: the descriptor is a tun's queue, and the argument a number.
     let let_go = unsafe { ioctl::tun_set_persist(queue, 0) };
@@ -124,24 +143,34 @@ pub fn let_go(tap: &IfName) -> Result<(), Error> {
 /// For a moment nobody else can take it, so this is for taps that are to go.
 pub fn is_taken(tap: &IfName) -> bool {
     // Where it succeeds the tap has these flags from then on: those that ours have.
-    open().is_ok_and(|queue| take_queue(queue.as_raw_fd(), tap, IFF_VNET_HDR) == Err(Errno::EBUSY))
+    open().is_ok_and(|queue| take_queue(queue.as_raw_fd(), tap.as_str(), IFF_VNET_HDR) == Err(Errno::EBUSY))
 }
 
-fn open() -> Result<OwnedFd, Error> {
+/// Opens /dev/net/tun, by which nothing is changed yet.
+///
+/// # Errors
+/// Those of opening it.
+pub fn open() -> Result<OwnedFd, Error> {
     let opened = OpenOptions::new().read(true).write(true).open(TUN);
     opened.map(OwnedFd::from).map_err(|error| Error::of_io(format!("opening {TUN}"), &error))
 }
 
-/// Makes the open /dev/net/tun a queue of the tap.
-fn take_queue(queue: RawFd, tap: &IfName, flags: u16) -> Result<(), Errno> {
+/// Makes the open /dev/net/tun a queue of the tap, and tells its name.
+fn take_queue(queue: RawFd, tap: &str, flags: u16) -> Result<Vec<u8>, Errno> {
     // SAFETY: a request is plain numbers, of which zero is one.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(tap.as_str().bytes()) {
+    for (to, from) in request.ifr_name.iter_mut().zip(tap.bytes()) {
         *to = libc::c_char::from_ne_bytes([from]);
     }
     request.ifr_ifru.ifru_flags = libc::c_short::from_ne_bytes((IFF_TAP | IFF_NO_PI | flags).to_ne_bytes());
     // SAFETY: the request is whole and outlives the call, which keeps no pointer to it.
-    unsafe { ioctl::tun_set_iff(queue, &raw const request) }.map(drop)
+    unsafe { ioctl::tun_set_iff(queue, &raw mut request) }?;
+    Ok(name_in(&request))
+}
+
+fn name_in(request: &libc::ifreq) -> Vec<u8> {
+    let name = request.ifr_name.iter().flat_map(|byte| byte.to_ne_bytes());
+    name.take_while(|byte| *byte != 0).collect()
 }
 
 /// QEMU closes all but this one, and does not tell its number.
@@ -157,6 +186,5 @@ fn name_of(queue: RawFd) -> Option<Vec<u8>> {
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     // SAFETY: the request is whole and outlives the call; what is no tun's queue answers with an error.
     unsafe { ioctl::tun_get_iff(queue, &raw mut request) }.ok()?;
-    let name = request.ifr_name.iter().flat_map(|byte| byte.to_ne_bytes());
-    Some(name.take_while(|byte| *byte != 0).collect())
+    Some(name_in(&request))
 }
