@@ -54,7 +54,7 @@ pub use operation::{Change, Operation};
 pub use route::{Hop, Route, RouteKey};
 pub use server::{Enclave, Server};
 pub use setting::{NewBridge, Setting};
-pub use snapshot::{ForeignRoute, FramesFiltered, Groundwork, Port, Routing, Service, Snapshot, Taken};
+pub use snapshot::{ForeignRoute, FramesFiltered, Groundwork, Guarding, Port, Routing, Service, Snapshot, Taken};
 pub use subnet::Subnet;
 pub use sysctl::{HostSysctl, Sysctl};
 pub use tap::{Direct, DirectSight, NewTap, TapForm, TapState, Variant};

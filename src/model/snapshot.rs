@@ -34,6 +34,18 @@ pub struct Snapshot {
     /// What else a network of ours rests on; read only where the network has yet to be made or finished, or may have
     /// been changed by others since.
     pub groundwork: Option<Groundwork>,
+    /// What the firewall holds of a network on a LAN; looked at only where all of the network is.
+    pub guarding: Option<Guarding>,
+}
+
+/// What the firewall holds of a network that is not routed: what guards the taps of it that were lent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guarding {
+    /// What our tables of the firewall hold.
+    pub firewall: Firewall,
+    /// What the other networks that are up have to have in the tables; looked at only where these have to be written
+    /// anew.
+    pub others: Vec<(NetworkName, Element)>,
 }
 
 /// A link that is marked as a network's port, or as made by it to be one.

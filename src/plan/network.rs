@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::overlap::{outside, refuse_overlap};
+use super::rules::{is_lost, rules};
 use super::{Plan, Refusal, Wanted, bridge, ports, routing, service};
 use crate::config::{Mode, Network, OwnNetwork};
 use crate::model::{
-    Change, Docker, DockerInstead, DockerRule, Element, Groundwork, IfName, Kind, Link, Listener, Operation,
+    Change, Docker, DockerInstead, DockerRule, Element, Groundwork, Guarding, IfName, Kind, Link, Listener, Operation,
     PortForward, Setting, Snapshot, Sysctl, Tables,
 };
 
@@ -34,9 +35,17 @@ pub(super) fn prepare(
         return Err(Refusal::BridgeAlternativeName(name.clone(), bridge.name.clone()));
     }
     let own = match &network.mode {
-        Mode::Bridged | Mode::Direct(_) => return bridge::join(plan, name, found),
-        Mode::Uplink(_) => return bridge::join_uplink(plan, network, found),
         Mode::Own(own) => own,
+        Mode::Bridged | Mode::Direct(_) | Mode::Uplink(_) => {
+            let mtu = match &network.mode {
+                Mode::Uplink(_) => bridge::join_uplink(plan, network, found)?,
+                _ => bridge::join(plan, name, found)?,
+            };
+            if let (Some(Guarding { firewall, others }), Some(wanted)) = (&snapshot.guarding, wanted) {
+                rules(plan, network, wanted, (firewall, others), false);
+            }
+            return Ok(mtu);
+        }
     };
     match (&snapshot.groundwork, wanted) {
         (Some(ground), Some(wanted)) => raise(plan, (network, own), wanted, (found, ground))?,
@@ -61,7 +70,8 @@ fn raise(
         // Before its rules go.
         plan.change(&network.bridge, Setting::Sysctl(Sysctl::RouteLocalnet, Change::new(1, 0)));
     }
-    rules(plan, network, wanted, (found, ground));
+    let finished = !bridge::is_unfinished(network, found);
+    rules(plan, network, wanted, (&ground.firewall, &ground.others), finished);
     docker(plan, own, &ground.docker);
     routing::turn_on(plan, own, &ground.routing);
     bridge::finish(plan, network, own, wanted, (found, ground))?;
@@ -98,7 +108,7 @@ fn admit(
 
 /// Why the network cannot forward what comes there: another has a forward there, or will when lost tables are back.
 fn refuse_taken(network: &Network, wanted: &Wanted, ground: &Groundwork) -> Result<(), Refusal> {
-    let held = if is_lost(ground) { &ground.others } else { &ground.firewall.elements };
+    let held = if is_lost(&ground.firewall, &ground.others) { &ground.others } else { &ground.firewall.elements };
     let mut taken: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (owner, element) in held.iter().filter(|(owner, _)| *owner != network.name) {
         if let Element::Forward(forward) = element {
@@ -122,31 +132,6 @@ fn refuse_in_use(forward: &PortForward, listeners: &[Listener]) -> Result<(), Re
         Some(listener) => Err(Refusal::PortInUse(listen, *listener)),
         None => Ok(()),
     }
-}
-
-/// Whether somebody changed the firewall's tables, or emptied them while networks were up.
-fn is_lost(ground: &Groundwork) -> bool {
-    match ground.firewall.tables {
-        Tables::Whole => false,
-        Tables::Absent => !ground.others.is_empty(),
-        Tables::Damaged => true,
-    }
-}
-
-/// What the firewall lacks of the network; where its tables were changed or emptied, all of them are written anew.
-fn rules(plan: &mut Plan, network: &Network, wanted: &Wanted, (found, ground): (Option<&Link>, &Groundwork)) {
-    let mut has = ground.firewall.of(&network.name);
-    if is_lost(ground) {
-        // Of its own no more than was there, so that it can be undone, and nothing that another may have by now.
-        has.retain(|element| wanted.elements.contains(element));
-        let own = has.iter().map(|element| (network.name.clone(), element.clone()));
-        // Also where there is nothing to be in them: they are no good as they are.
-        plan.operations.push(Operation::Rebuild(ground.others.iter().cloned().chain(own).collect()));
-    }
-    if is_lost(ground) || (ground.firewall.tables == Tables::Absent && !bridge::is_unfinished(network, found)) {
-        plan.notes.push("the firewall's tables had been changed, and are written anew".to_owned());
-    }
-    plan.push(Operation::Firewall(network.name.clone(), Change::new(has, wanted.elements.clone())));
 }
 
 /// Keeps our one rule in Docker's chain as long as a network asks for it.

@@ -118,6 +118,12 @@ pub enum Refusal {
     },
     /// The guest must not have the network card's MAC, and its file says so.
     MacOfTheCard(Mac),
+    /// The network is not up, and who asks may not bring it up.
+    Down(NetworkName),
+    /// Guests of the network sit on a network card, and the helper may not open the device of such a link.
+    NotByHelper(NetworkName),
+    /// The bridge is a network's, whose file says who joins it.
+    BridgeOfNetwork(IfName, NetworkName),
     /// The snapshot lacks what the bridge rests on: a mistake of the program's.
     Unobserved(IfName),
 }
@@ -212,6 +218,11 @@ impl Refusal {
                 )
             }
             Self::NotUp(network) => format!("the network {network} is not up"),
+            Self::Down(network) => format!("the network {network} is not up, or not as its file says now"),
+            Self::NotByHelper(network) => {
+                format!("guests of the network {network} sit on a network card, where root makes their links")
+            }
+            Self::BridgeOfNetwork(bridge, network) => format!("{bridge} is the bridge of the network {network}"),
             Self::Uplink { matter, .. } => matter.clone(),
             Self::NotByHook(card) => {
                 format!("guests sit on {card} itself, and a hook cannot hand QEMU the device of such a link")

@@ -1,6 +1,6 @@
 //! What a network of ours asks of the host besides its bridge.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -21,6 +21,9 @@ pub struct Wanted {
     /// The MACs that the taps of guests shall have whose files say so; looked up only where guests are attached that
     /// stay.
     pub tap_macs: BTreeMap<IfName, Mac>,
+    /// The numbers of the taps that were lent by the time of the first look: the helper takes no lock, and what it lends
+    /// meanwhile is its own to finish.
+    pub lent: Option<BTreeSet<u32>>,
 }
 
 impl Wanted {
@@ -48,6 +51,12 @@ impl Wanted {
         elements
     }
 
+    /// Adds what guards the network's lent taps that are there, in place of what guarded those that were.
+    pub fn guard(&mut self, guards: Elements) {
+        self.elements.retain(|element| element.guarded().is_none());
+        self.elements.extend(guards);
+    }
+
     /// Whether a forward listens on 127.0.0.0/8, which the kernel routes nowhere unless it is told to.
     pub(super) fn listens_on_loopback(&self) -> bool {
         let loopback = |forward: &PortForward| forward.address.is_some_and(|address| address.is_loopback());
@@ -61,6 +70,21 @@ impl Wanted {
             _ => None,
         })
     }
+}
+
+/// The addresses behind the network's bridge of which it is known whose they are: its own, with the link-local one that
+/// routers' advertisements come from, and those of guests whose files say so.
+pub fn claims(network: &Network, own: &OwnNetwork, guests: &[Guest], machine_id: &[u8]) -> Elements {
+    let claimed = |ip| Element::Claimed(network.bridge.clone(), ip);
+    let ours = own.addresses.iter().map(|address| address.ip);
+    let guests = guests.iter().flat_map(|guest| guest.addresses.iter().copied());
+    let router = match enclave(network, own, machine_id) {
+        Some(enclave) => enclave.mac,
+        None => Mac::derived(machine_id, network.bridge.as_str()),
+    };
+    let has_ipv6 = own.addresses.iter().any(|address| address.ip.is_ipv6());
+    let router = has_ipv6.then(|| IpAddr::from(router.link_local()));
+    ours.chain(guests).chain(router).map(claimed).collect()
 }
 
 /// As whom a subnet's guests go outside.

@@ -1,0 +1,67 @@
+//! A user's tap joins a network, or a bridge of the administrator's, as it is: nothing of either is changed.
+
+use std::net::IpAddr;
+
+use super::bridge::{is_unfinished, join, join_uplink};
+use super::{Plan, Refusal};
+use crate::config::{Mode, Network};
+use crate::model::{Element, Elements, IfName, Link, Mac};
+
+/// Where a tap joins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Berth {
+    /// The bridge's number.
+    pub bridge: u32,
+    /// The MTU of its ports, in bytes.
+    pub mtu: u32,
+    /// What is worth saying though nothing need be done about it.
+    pub notes: Vec<String>,
+}
+
+/// Where a user's tap joins a network.
+///
+/// # Errors
+/// Why it cannot: the network is not up, or the bridge is another's, or guests of this one have no bridge.
+pub fn lend(network: &Network, bridge: Option<&Link>) -> Result<Berth, Refusal> {
+    let mut plan = Plan::default();
+    let mtu = match &network.mode {
+        Mode::Own(own) => match bridge {
+            Some(bridge) if bridge.up && !is_unfinished(network, Some(bridge)) => own.mtu.get(),
+            _ => return Err(Refusal::Down(network.name.clone())),
+        },
+        Mode::Bridged => join(&mut plan, &network.bridge, bridge)?,
+        Mode::Uplink(_) => join_uplink(&mut plan, network, bridge)?,
+        Mode::Direct(_) => return Err(Refusal::NotByHelper(network.name.clone())),
+    };
+    berth(&network.bridge, bridge, mtu, plan)
+}
+
+/// Where a user's tap joins a bridge that is no network's.
+///
+/// # Errors
+/// Why it cannot: it is no bridge, or a network's, which alone says who joins that.
+pub fn lend_bridge(bridge: &Link) -> Result<Berth, Refusal> {
+    let mut plan = Plan::default();
+    let mtu = join(&mut plan, &bridge.name, Some(bridge)).map_err(|refusal| match refusal {
+        Refusal::BridgeOfAnother(bridge, network) => Refusal::BridgeOfNetwork(bridge, network),
+        refusal => refusal,
+    })?;
+    berth(&bridge.name, Some(bridge), mtu, plan)
+}
+
+fn berth(name: &IfName, bridge: Option<&Link>, mtu: u32, plan: Plan) -> Result<Berth, Refusal> {
+    match bridge {
+        Some(bridge) if bridge.name == *name => Ok(Berth { bridge: bridge.index, mtu, notes: plan.notes }),
+        Some(bridge) => Err(Refusal::BridgeAlternativeName(name.clone(), bridge.name.clone())),
+        None => Err(Refusal::NoSuchBridge(name.clone())),
+    }
+}
+
+/// What guards the port of a bridge behind which is a guest with this MAC. Where none of its addresses is known, of IPv4 or else of IPv6, it may have
+/// any that is nobody's.
+pub fn guard(link: u32, bridge: &IfName, mac: Mac, addresses: &[IpAddr]) -> Elements {
+    let mut elements = Elements::from([Element::Guarded(link, bridge.clone()), Element::GuardMac(link, mac)]);
+    elements.extend(addresses.iter().map(|ip| Element::Known { link, ipv4: ip.is_ipv4() }));
+    elements.extend(addresses.iter().map(|ip| Element::GuardAddress(link, *ip)));
+    elements
+}
