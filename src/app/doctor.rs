@@ -94,12 +94,12 @@ fn examine(
     let mut drops_bridged = false;
     for network in networks {
         let ports = sight.ports(host, network)?;
-        let ways = sight.ways(host, &ports)?;
+        let ways = sight.ways(&ports)?;
         found.extend(sight.network(host, network, &ports, &ways)?);
         drops_bridged |= diagnosis::drops_bridged(network, &sight.ruleset, &ways, host.mark());
     }
     if drops_bridged {
-        found.extend(diagnosis::frames_filtered(host.frames_filtered()?));
+        found.extend(diagnosis::frames_filtered(kernel::frames_filtered()?));
     }
     Ok(found)
 }
@@ -157,12 +157,12 @@ impl Sight<'_> {
         self.bridge(network).map_or(Ok(Vec::new()), |bridge| host.ports(bridge))
     }
 
-    fn ways(&self, host: &Host, ports: &[Link]) -> Result<Ways, kernel::Error> {
+    fn ways(&self, ports: &[Link]) -> Result<Ways, kernel::Error> {
         Ok(Ways {
             outside: self.outside.as_ref().map(|link| link.name.to_string()),
             ports: ports.iter().map(|port| port.name.to_string()).collect(),
             indexes: self.links.iter().map(|link| (link.name.to_string(), link.index)).collect(),
-            frames_filtered: host.frames_filtered()?,
+            frames_filtered: kernel::frames_filtered()?,
         })
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::failure::Problems;
+use super::guards::{guard_lent, guards_of_others};
 use super::settings::Settings;
 use super::verified::Verified;
 use super::wanted::{program, server, wanted};
@@ -12,8 +13,8 @@ use crate::config::{Changes, Guest, Network, OwnNetwork};
 use crate::kernel::sys::tun;
 use crate::kernel::{self, Host};
 use crate::model::{
-    Docker, DockerRule, Element, Enclave, Firewall, FramesFiltered, Groundwork, IfName, Link, Mark, NetworkName, Port,
-    Server, Service, Snapshot, Subnet, Tables,
+    Docker, DockerRule, Element, Enclave, Firewall, FramesFiltered, Groundwork, Guarding, IfName, Link, Mark,
+    NetworkName, Port, Server, Service, Snapshot, Subnet, Tables,
 };
 use crate::plan::{self, Wanted};
 
@@ -68,7 +69,7 @@ pub fn observe_frames(
 ) -> Result<(), kernel::Error> {
     let forwards = network.own().is_some_and(|own| !own.forwards.is_empty());
     if matters || forwards || network.own().is_none() {
-        snapshot.frames_filtered = host.frames_filtered()?;
+        snapshot.frames_filtered = kernel::frames_filtered()?;
     }
     if let Some(tap) = snapshot.tap.as_ref().filter(|tap| forwards && tap.master.is_some()) {
         snapshot.hairpin = host.hairpin(tap)?;
@@ -105,14 +106,21 @@ pub fn observe_network(
     wanted: Option<Wanted>,
     mut snapshot: Snapshot,
 ) -> anyhow::Result<Observed> {
+    let mut wanted = wanted;
     observe_frames(host, network, wanted.is_some(), &mut snapshot)?;
     let filtered = snapshot.frames_filtered != FramesFiltered::default();
     if wanted.is_some() && network.own().is_some() || (filtered && network.own().is_none()) {
         snapshot.barriers = seen(host.barriers(&network.bridge))?.unwrap_or_default();
     }
-    if let (Some(wanted), Some(own)) = (&wanted, network.own()) {
+    if let Some(wanted) = &mut wanted {
         let bridge = snapshot.bridge.as_ref();
-        snapshot.groundwork = Some(survey(host, settings, (network, own), wanted, bridge)?);
+        match network.own() {
+            Some(own) => {
+                let found = (bridge, &mut snapshot.ports);
+                snapshot.groundwork = Some(survey(host, settings, (network, own), wanted, found)?);
+            }
+            None => snapshot.guarding = guarding(host, settings, network, wanted, &mut snapshot.ports)?,
+        }
     }
     Ok(Observed { snapshot, wanted })
 }
@@ -159,14 +167,13 @@ fn survey(
     host: &mut Host,
     settings: &Settings,
     (network, own): (&Network, &OwnNetwork),
-    wanted: &Wanted,
-    bridge: Option<&Link>,
+    wanted: &mut Wanted,
+    (bridge, ports): (Option<&Link>, &mut Vec<Port>),
 ) -> anyhow::Result<Groundwork> {
+    let mut found = seen(host.firewall())?;
     let links = host.links()?;
-    let firewall = match seen(host.firewall())? {
-        Some(firewall) => firewall,
-        None => presumed(network, wanted, bridge),
-    };
+    guard_lent(settings, &links, network, wanted, (found.as_mut(), ports));
+    let firewall = found.unwrap_or_else(|| presumed(network, wanted, bridge));
     let is_ours = |link: &&Link| matches!(link.mark(), Some(Mark::Owned(owner, _)) if owner == network.name);
     let elsewhere = links.iter().filter(is_ours).find(|link| link.is_bridge() && link.name != network.bridge);
     let others = match firewall.tables {
@@ -194,6 +201,33 @@ fn survey(
     groundwork.others = others;
     groundwork.firewall = firewall;
     Ok(groundwork)
+}
+
+/// What the firewall holds for the lent taps of a network on a LAN, which has nothing else there; `None` where there is
+/// nothing to hold and nothing held.
+fn guarding(
+    host: &mut Host,
+    settings: &Settings,
+    network: &Network,
+    wanted: &mut Wanted,
+    ports: &mut Vec<Port>,
+) -> anyhow::Result<Option<Guarding>> {
+    let mut found = seen(host.firewall());
+    let links = host.links()?;
+    let firewall = found.as_mut().ok().and_then(Option::as_mut);
+    guard_lent(settings, &links, network, wanted, (firewall, ports));
+    let firewall = match found {
+        // A kernel without nf_tables is good for a LAN on which nobody is guarded.
+        Err(_) if wanted.elements.is_empty() => return Ok(None),
+        found => found?,
+    };
+    let Some(firewall) = firewall else { return Ok(None) };
+    let others = match firewall.tables {
+        Tables::Whole => Vec::new(),
+        Tables::Absent | Tables::Damaged => others(settings, Some(&network.name), &links, &firewall.elements),
+    };
+    let held = !wanted.elements.is_empty() || !firewall.of(&network.name).is_empty();
+    Ok(held.then_some(Guarding { firewall, others }))
 }
 
 /// What only root sees; `None` for others, who may still ask what would be done.
@@ -229,7 +263,7 @@ pub(super) fn others(
         match configured.and_then(|other| wanted(settings, &other).ok()) {
             Some(wanted) => all.extend(wanted.elements.into_iter().map(|element| (owner.clone(), element))),
             None => {
-                let kept = found.iter().filter(|(of, _)| *of == owner).cloned();
+                let kept = found.iter().filter(|(of, element)| *of == owner && element.guarded().is_none()).cloned();
                 // At the least it is a bridge of ours, from and to which nothing goes.
                 let closed =
                     [Element::Bridge, Element::Same, Element::Isolated].map(|element| element(bridge.name.clone()));
@@ -238,6 +272,7 @@ pub(super) fn others(
             }
         }
     }
+    all.extend(guards_of_others(settings, links, network));
     all
 }
 

@@ -21,7 +21,7 @@ use crate::config::Network;
 use crate::kernel::sys::clock;
 use crate::kernel::sys::lock::Lock;
 use crate::kernel::{self, Host};
-use crate::model::{Change, Link, Mark, NetworkName, Operation, Server, Tables};
+use crate::model::{Change, IfName, Link, Mark, NetworkName, Operation, Server, Setting, Tables};
 use crate::plan::{self, Plan, Standing};
 
 /// Mends the named networks, or all of which there is anything where none is named; one that cannot be mended does not
@@ -69,6 +69,13 @@ pub fn run(names: &[OsString], all: bool) -> anyhow::Result<Answer> {
             Err(error) => answer.complain(&format!("{name}: {error:#}"), exit_code(&error)),
         }
     }
+    if !named {
+        for tap in dead_loans_remove(&mut host)? {
+            let done = format!("removed the dead tap {tap}, which was lent");
+            log(&settings).note(&done, true);
+            answer.text.push_str(&format!("{done}\n"));
+        }
+    }
     if !named && tables_remove(&settings, &mut host)? {
         let done = "removed the firewall's tables, which somebody changed and no network needs";
         log(&settings).note(done, true);
@@ -110,7 +117,7 @@ fn links(host: &mut Host) -> Result<Vec<Link>, kernel::Error> {
 fn is_up(links: &[Link], name: &NetworkName) -> bool {
     links.iter().any(|link| match link.mark() {
         Some(Mark::Owned(owner, _) | Mark::Uplink(owner, _)) => owner == *name && link.is_bridge(),
-        Some(Mark::Port(owner, _)) => owner == *name && !link.is_dead_tap(),
+        Some(mark @ (Mark::Port(..) | Mark::Lent(_))) => mark.is_of(name) && !link.is_dead_tap(),
         _ => false,
     })
 }
@@ -166,6 +173,17 @@ fn mend_up(
 fn told(plan: &Plan) -> String {
     let done = plan::mended(&plan.operations).join(", ");
     if done.is_empty() { done } else { [vec![done], plan.notes.clone()].concat().join("; ") }
+}
+
+/// Removes taps that were lent on no network, made persistent by who held them, and left.
+fn dead_loans_remove(host: &mut Host) -> anyhow::Result<Vec<IfName>> {
+    let is_nobodys = |link: &Link| link.loan().is_some_and(|loan| loan.network.is_none());
+    let dead = links(host)?.into_iter().filter(|link| is_nobodys(link) && link.is_dead_tap());
+    dead.map(|Link { name, .. }| {
+        host.execute(&Operation::Link(name.clone(), Setting::Persistent(Change::new(true, false))))?;
+        Ok(name)
+    })
+    .collect()
 }
 
 /// Writes the firewall's tables anew where somebody changed or emptied them, so that also those networks are closed of

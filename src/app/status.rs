@@ -189,7 +189,11 @@ impl Status {
                 (true, true) => " (no program holds it)",
                 (true, false) => "",
             };
-            let _ = writeln!(text, "  guest on {}{how}", guest.name);
+            let lent = guest.loan().map_or_else(String::new, |loan| match loan.mac {
+                Some(mac) => format!(", lent to user {}, MAC {mac}", loan.user),
+                None => format!(", lent to user {}", loan.user),
+            });
+            let _ = writeln!(text, "  guest on {}{lent}{how}", guest.name);
         }
         for lease in &self.leases {
             let _ = writeln!(text, "  lease {}", told(lease, now));
@@ -216,11 +220,24 @@ impl Status {
             "bridge": self.network.as_ref().map(|network| &network.bridge).or(bridge).map(IfName::as_str),
             "up": self.is_up(),
             "addresses": self.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "guests": self.guests.iter().map(|guest| json!({ "tap": guest.name.as_str(), "up": guest.up, "idle": self.idle.contains(&guest.name) })).collect::<Vec<_>>(),
+            "guests": self.guests.iter().map(|tap| self.guest_to_json(tap)).collect::<Vec<_>>(),
             "leases": self.leases.iter().map(lease).collect::<Vec<_>>(),
             "forwards": self.forwards,
             "dnsmasq": self.server.map(|process| json!({ "running": process.is_some(), "process": process })),
             "firewall": self.guarded,
+        })
+    }
+}
+
+impl Status {
+    fn guest_to_json(&self, tap: &Link) -> Value {
+        let loan = tap.loan();
+        json!({
+            "tap": tap.name.as_str(),
+            "up": tap.up,
+            "idle": self.idle.contains(&tap.name),
+            "user": loan.as_ref().map(|loan| loan.user),
+            "mac": loan.and_then(|loan| loan.mac).map(|mac| mac.to_string()),
         })
     }
 }

@@ -149,12 +149,16 @@ pub(super) fn raise_silently(
     Ok((plan, warnings))
 }
 
-/// The MACs that the files of guests ask for whose taps are these.
+/// The MACs that the files of guests ask for whose taps are these, and that lent ones were given.
 fn tap_macs(settings: &Settings, ports: &[Port]) -> Result<BTreeMap<IfName, Mac>, Problems> {
     let mut macs = BTreeMap::new();
     for Port { link, .. } in ports {
-        let guest = settings.store.guest(&link.name).map_err(Problems)?;
-        macs.extend(guest.as_ref().and_then(Guest::wanted_tap_mac).map(|mac| (link.name.clone(), mac)));
+        let loan = link.loan();
+        let has_file = loan.as_ref().is_none_or(|loan| loan.of_guest_file);
+        let guest = if has_file { settings.store.guest(&link.name).map_err(Problems)? } else { None };
+        let mac = guest.as_ref().and_then(Guest::wanted_tap_mac);
+        let mac = mac.or_else(|| loan.and_then(|loan| loan.mac).map(Mac::tap_end));
+        macs.extend(mac.map(|mac| (link.name.clone(), mac)));
     }
     Ok(macs)
 }

@@ -40,6 +40,7 @@ pub(super) fn wanted_with(settings: &Settings, network: &Network, changes: &Chan
         proxied: plan::proxied(own, &guests),
         ..Wanted::default()
     };
+    wanted.elements.extend(plan::claims(network, own, &guests, &super::observe::machine_id()?));
     if own.serves() {
         let place = place(&directory)?;
         wanted.files = plan::server_files(network, &guests, &place);

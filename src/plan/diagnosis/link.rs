@@ -2,7 +2,7 @@
 
 use super::{Complaint, Kind};
 use crate::config::{Guest, Mode, Network};
-use crate::model::{IfName, Kind as LinkKind, Link, Mark};
+use crate::model::{IfName, Kind as LinkKind, Link, Mac, Mark};
 
 /// The least forward delay that the kernel takes while the spanning tree protocol is on, in hundredths of a second
 /// (`BR_MIN_FORWARD_DELAY` in net/bridge/br_private.h).
@@ -70,6 +70,23 @@ fn port(network: &Network, bridge: &Link, link: &Link, guests: &[Guest]) -> Opti
             Kind::Tap,
             format!("{name} has the MAC of {whose}: frames for that guest go to the host"),
             format!("ip link set dev {name} address {}", link.mac.tap_end()),
+        ));
+    }
+    let own = |tap: &&Guest| tap.tap == *name;
+    let lent = link.loan().and_then(|loan| {
+        let of_file = guests.iter().find(own).filter(|_| loan.of_guest_file).and_then(Guest::wanted_tap_mac);
+        of_file.or_else(|| loan.mac.map(Mac::tap_end))
+    });
+    if let Some(lent) = lent.filter(|lent| *lent != link.mac) {
+        // Its holder alone can have changed it, and nothing keeps it from that.
+        return Some(Complaint::of(
+            network,
+            Kind::Tap,
+            format!(
+                "{name} was lent with the MAC {lent} and has {}: frames for whoever has that go to the host",
+                link.mac
+            ),
+            format!("vnet repair {}", network.name),
         ));
     }
     // A frame that the port cannot take is dropped, and nobody is told.
