@@ -10,10 +10,10 @@ use crate::model::{Change, NewTap, Operation, Setting, TapForm};
 use crate::plan::Refusal;
 
 /// Exit codes: those of sysexits.h where it has one.
-mod code {
+pub(super) mod code {
     pub(super) const FAILED: u8 = 1;
     pub(super) const USAGE: u8 = 64;
-    pub(super) const NO_PRIVILEGE: u8 = 77;
+    pub(in crate::app) const NO_PRIVILEGE: u8 = 77;
     pub(super) const CONFIG: u8 = 78;
 }
 

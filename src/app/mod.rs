@@ -1,6 +1,7 @@
 //! One file per verb: load, observe, plan, apply.
 #![forbid(unsafe_code)]
 
+mod admission;
 mod answer;
 mod call;
 mod change;
@@ -12,10 +13,14 @@ pub mod down;
 mod failure;
 pub mod forward;
 mod give_back;
+mod guards;
+pub mod helper;
+mod helper_call;
 pub mod hook;
 mod ifdown;
 mod ifup;
 mod journal;
+mod lending;
 mod lock;
 mod log;
 mod networks;

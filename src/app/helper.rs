@@ -1,0 +1,85 @@
+//! The helper that QEMU runs as `helper=`: a tap for a user who is not root, on a network that the administrator allows.
+//!
+//! # Theory of operation
+//!
+//! Whoever runs it chose all that it inherits: arguments, environment, descriptors, limits, signals. In this order it
+//!
+//! 1. counts and reads its arguments;
+//! 2. keeps the socket and standard input, output and error, and closes all other descriptors;
+//! 3. forgets the environment, and sets umask, signals and limits to what it needs;
+//! 4. becomes its caller, with `CAP_NET_ADMIN` and nothing else;
+//! 5. reads the configuration, as its caller might, and only what root alone can change;
+//! 6. opens what it will need, and gives up ever opening anything else ([`crate::kernel::sys::seal`]);
+//! 7. looks at the bridge, makes the tap, guards and attaches it, sends its queue over the socket, and ends.
+//!
+//! It starts nothing, writes no file and takes no lock. What it changes is bound to the tap, and the tap to its queue.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::{self, Write};
+
+use super::admission::{Denied, admit};
+use super::failure::{code, exit_code};
+use super::helper_call::{Call, USAGE};
+use super::lending::lend;
+use crate::kernel::sys::caller::caller;
+use crate::kernel::sys::handover::UnixPeer;
+use crate::kernel::sys::{capability, descriptors, inheritance, process, seal};
+use crate::kernel::{self, Lender};
+use crate::model::Caller;
+
+/// The program's name, before each line that it says.
+const PROGRAM: &str = "vnet-bridge-helper";
+
+/// Runs the helper with the process's arguments, and tells its exit code.
+pub fn run(arguments: Vec<OsString>) -> u8 {
+    process::panic_plainly();
+    let arguments = arguments.get(1..).unwrap_or_default();
+    if matches!(arguments, [only] if only == OsStr::new("--help")) {
+        return if writeln!(io::stdout(), "{USAGE}").is_ok() { 0 } else { 1 };
+    }
+    match serve(arguments) {
+        Ok(notes) => {
+            notes.iter().for_each(|note| tell(note));
+            0
+        }
+        Err(error) => {
+            tell(&format!("{error:#}"));
+            if error.is::<Denied>() || error.is::<Powerless>() { code::NO_PRIVILEGE } else { exit_code(&error) }
+        }
+    }
+}
+
+/// The helper was started without the capability that it is to have of its file.
+#[derive(Debug)]
+struct Powerless(kernel::Error);
+
+impl fmt::Display for Powerless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the helper may not change the network ({}); root gives it that by setcap cap_net_admin+ep, and it has it where its file system is not mounted nosuid and nothing has set no_new_privs",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for Powerless {}
+
+fn serve(arguments: &[OsString]) -> anyhow::Result<Vec<String>> {
+    let call = Call::read(arguments)?;
+    let socket = descriptors::keep_only(call.socket)?;
+    inheritance::reset()?;
+    capability::keep_net_admin_only().map_err(Powerless)?;
+    let peer = UnixPeer::of(socket)?;
+    let (uid, gid, groups) = caller()?;
+    let admission = admit(&call, &Caller { uid, gid, groups })?;
+    let mut lender = Lender::open(admission.guards())?;
+    seal::close()?;
+    lend(&call, &admission, &mut lender, &peer)
+}
+
+fn tell(text: &str) {
+    // Where stderr is closed there is nobody left to tell.
+    let _ = io::stderr().write_all(format!("{PROGRAM}: {text}\n").as_bytes());
+}
