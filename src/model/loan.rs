@@ -50,7 +50,8 @@ impl Loan {
     }
 }
 
-/// `vnet:lab:lent:1000,52:54:00:12:34:57,guest`, and on a bridge of the administrator's `vnet::lent:1000`.
+/// `vnet:lab:lent:1000,52:54:00:12:34:57,guest`, and on a bridge of the administrator's nothing between the
+/// first two colons, and no MAC.
 impl fmt::Display for Loan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let network = self.network.as_ref().map_or("", NetworkName::as_str);

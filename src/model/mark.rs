@@ -12,7 +12,8 @@ use super::{AddrGen, IfName, Loan, Mac, NetworkName};
 /// `vnet:lab:port:down,1500,eui64,fe:54:00:12:34:57,vn-lab`. A bridge of ours that has a network card's addresses and
 /// routes names the card, `vnet:lan:uplink:eth0`, or `vnet:lan:uplink:eth0:down` where that was down before, and a tap
 /// that we made to outlive its guests says so, `vnet:lab:persistent`. One that the helper made for a user says for whom and
-/// what may be sent by it, `vnet:lab:lent:1000,52:54:00:12:34:57`; on a bridge that is no network's, `vnet::lent:1000`.
+/// what may be sent by it, `vnet:lab:lent:1000,52:54:00:12:34:57`; on a bridge that is no network's, nothing is
+/// between the first two colons.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// We made the link for this network; the seal says that it is finished.

@@ -103,6 +103,7 @@ pub(super) fn admit(tap: &Link, network: &Network) -> Result<(), Refusal> {
     }
     match tap.mark() {
         Some(Mark::Persistent(owner)) if owner != network.name => return Err(Refusal::TapOfAnother(owner)),
+        Some(Mark::Lent(loan)) if loan.network.as_ref() != Some(&network.name) => return Err(Refusal::Lent(loan.user)),
         _ => {}
     }
     match &tap.master {

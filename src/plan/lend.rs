@@ -30,7 +30,10 @@ pub fn lend(network: &Network, bridge: Option<&Link>) -> Result<Berth, Refusal> 
             _ => return Err(Refusal::Down(network.name.clone())),
         },
         Mode::Bridged => join(&mut plan, &network.bridge, bridge)?,
-        Mode::Uplink(_) => join_uplink(&mut plan, network, bridge)?,
+        Mode::Uplink(_) => join_uplink(&mut plan, network, bridge).map_err(|refusal| match refusal {
+            Refusal::NotUp(network) => Refusal::Down(network),
+            refusal => refusal,
+        })?,
         Mode::Direct(_) => return Err(Refusal::NotByHelper(network.name.clone())),
     };
     berth(&network.bridge, bridge, mtu, plan)

@@ -120,6 +120,8 @@ pub enum Refusal {
     MacOfTheCard(Mac),
     /// The network is not up, and who asks may not bring it up.
     Down(NetworkName),
+    /// The helper made the tap for this user, in another network or in none.
+    Lent(u32),
     /// Guests of the network sit on a network card, and the helper may not open the device of such a link.
     NotByHelper(NetworkName),
     /// The bridge is a network's, whose file says who joins it.
@@ -219,6 +221,7 @@ impl Refusal {
             }
             Self::NotUp(network) => format!("the network {network} is not up"),
             Self::Down(network) => format!("the network {network} is not up, or not as its file says now"),
+            Self::Lent(user) => format!("the helper made it for user {user}, and not for this network"),
             Self::NotByHelper(network) => {
                 format!("guests of the network {network} sit on a network card, where root makes their links")
             }

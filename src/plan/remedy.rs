@@ -56,6 +56,7 @@ impl Refusal {
             Self::NotByHook(_) => {
                 "make the guest's link beforehand, and give QEMU what that prints: vnet tap add NAME --network NETWORK"
             }
+            Self::Lent(_) => "choose another name for the tap",
             Self::TapTaken => "choose another name; see what it is: ip -d link show dev NAME",
             Self::TapOfAnother(_) | Self::TapDiffers(_) => "choose another name, or remove it first: vnet tap del NAME",
             Self::CardIsNoEthernet(_) => "name a network card of the LAN",
