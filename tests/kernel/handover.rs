@@ -23,9 +23,9 @@ const TIME: Duration = Duration::from_secs(10);
 
 /// A file with a text of its own, and what is read from a copy of it that came over the socket.
 fn file() -> (OwnedFd, &'static str) {
-    let (reader, mut writer) = std::io::pipe().unwrap();
-    writer.write_all(b"the tap").unwrap();
-    (reader.into(), "the tap")
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    File::from(writer).write_all(b"the tap").unwrap();
+    (reader, "the tap")
 }
 
 fn received(socket: &impl AsRawFd) -> (Vec<u8>, String) {
@@ -63,7 +63,7 @@ fn the_other_end_gets_one_byte_and_the_descriptor() {
 
 #[test]
 fn what_is_no_connected_local_socket_is_refused() {
-    let (pipe, _writer) = std::io::pipe().unwrap();
+    let (pipe, _writer) = nix::unistd::pipe().unwrap();
     assert_eq!(refused(pipe), Errno::ENOTSOCK);
     assert_eq!(refused(File::open("/dev/null").unwrap()), Errno::ENOTSOCK);
     let udp = || UdpSocket::bind("127.0.0.1:0").unwrap();

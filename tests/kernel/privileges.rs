@@ -1,12 +1,15 @@
 //! What a program with a privilege keeps of it, and what it may still do.
 #![allow(unsafe_code)]
 
+use std::fs;
+
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use vnet::kernel::sys::{caller, capability, seal};
 
 use crate::confinement::{child, own};
+use crate::world::World;
 
 const USER: u32 = 65533;
 const NET_ADMIN: u32 = 1 << 12;
@@ -117,6 +120,46 @@ fn a_caller_may_be_in_many_groups() {
     assert_eq!(ended.well(), format!("{:?}", (0, 0, &many)));
 }
 
+/// What [`a_copy_of_the_program_keeps_one_capability`] runs as another user; by itself it says nothing.
+#[test]
+fn as_started() {
+    if std::env::var_os("VNET_TEST_AS_STARTED").is_some() {
+        // The test's own thread is one of several.
+        println!("kept: {}", child(kept).well());
+    }
+}
+
+#[test]
+fn a_copy_of_the_program_keeps_one_capability() {
+    let world = World::new();
+    let copy = "/run/copy";
+    fs::copy(std::env::current_exe().unwrap(), copy).unwrap();
+    let as_user = format!("--reuid={USER} --regid={USER} --clear-groups");
+    let started = |prepare: &str, options: &str| {
+        let script = format!("{prepare} && exec setpriv {options} {copy} --exact privileges::as_started --nocapture");
+        let mut command = world.command("sh");
+        command.args(["-c", &script]).env("VNET_TEST_AS_STARTED", "1");
+        let run = world.run(command);
+        let kept = run.stdout.lines().find_map(|line| Some(line.split_once("kept: ")?.1.to_owned()));
+        kept.unwrap_or_else(|| format!("{:?} {}", run.code, run.stderr))
+    };
+    let plain = format!("chown 0:0 {copy} && chmod 755 {copy}");
+    assert_eq!(started(&plain, ""), left(0), "root");
+    assert_eq!(started(&plain, &as_user), "EPERM", "a user");
+    let setuid = format!("chmod 4755 {copy}");
+    assert_eq!(started(&setuid, &as_user), left(USER), "setuid root");
+    assert_eq!(started(&setuid, &format!("{as_user} --no-new-privs")), "EPERM", "setuid root, with no_new_privs");
+    assert_eq!(started(&setuid, &format!("{as_user} --bounding-set=-net_admin")), "EPERM", "setuid root, bounded");
+    let capable = format!("chmod 755 {copy} && setcap cap_net_admin+ep {copy}");
+    assert_eq!(started(&capable, &as_user), left(USER), "the file capability");
+    // A second setpriv, for the first has root's capabilities until another program is run.
+    assert_eq!(started(&capable, &format!("{as_user} setpriv --no-new-privs")), "EPERM", "no_new_privs");
+    let bounded = started(&capable, &format!("{as_user} --bounding-set=-net_admin"));
+    assert!(bounded.contains("Operation not permitted"), "the kernel does not even start it: {bounded}");
+    let nosuid = format!("{capable} && mount --bind -o nosuid /run /run");
+    assert_eq!(started(&nosuid, &as_user), "EPERM", "nosuid");
+}
+
 type Call = (libc::c_long, [libc::c_long; 6]);
 
 fn call(number: libc::c_long, arguments: &[libc::c_long]) -> Call {
@@ -174,7 +217,9 @@ fn a_sealed_program_may_do_what_it_must() {
     ];
     let ended = child(|| {
         seal::close().unwrap();
-        calls.into_iter().for_each(|call| drop(make(call)));
+        for call in calls {
+            make(call);
+        }
         "all".to_owned()
     });
     assert_eq!(ended.well(), "all");
