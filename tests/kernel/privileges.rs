@@ -1,15 +1,13 @@
 //! What a program with a privilege keeps of it, and what it may still do.
 #![allow(unsafe_code)]
 
-use std::fs;
-
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use vnet::kernel::sys::{caller, capability, seal};
 
 use crate::confinement::{child, own};
-use crate::world::World;
+use crate::world::{World, output};
 
 const USER: u32 = 65533;
 const NET_ADMIN: u32 = 1 << 12;
@@ -133,7 +131,8 @@ fn as_started() {
 fn a_copy_of_the_program_keeps_one_capability() {
     let world = World::new();
     let copy = "/run/copy";
-    fs::copy(std::env::current_exe().unwrap(), copy).unwrap();
+    // By another process: what is open for writing here is so in what other threads fork, and cannot be run.
+    output("cp", &format!("{} {copy}", std::env::current_exe().unwrap().display()));
     let as_user = format!("--reuid={USER} --regid={USER} --clear-groups");
     let started = |prepare: &str, options: &str| {
         let script = format!("{prepare} && exec setpriv {options} {copy} --exact privileges::as_started --nocapture");
