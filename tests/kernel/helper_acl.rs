@@ -48,13 +48,20 @@ fn world() -> World {
     fs::write("/run/etc/passwd", passwd).unwrap();
     mounted(Some("/run/etc"), "/etc", None, MsFlags::MS_BIND);
     for bridge in ["br0", "fifteen-bytes-x", "was0"] {
-        world.ip(&format!("link add {bridge} up address 02:00:00:00:00:01 type bridge"));
+        make_bridge(&world, bridge);
     }
     world.ip("link set was0 down");
     world.ip("link set was0 name now0");
     world.ip("link set now0 up");
     name_otherwise(&world);
     world
+}
+
+/// A bridge as an administrator makes it, without addresses that come and go with its ports.
+fn make_bridge(world: &World, name: &str) {
+    world.ip(&format!("link add {name} address 02:00:00:00:00:01 type bridge"));
+    fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1").unwrap();
+    world.ip(&format!("link set {name} up"));
 }
 
 fn name_otherwise(world: &World) {
@@ -232,7 +239,7 @@ fn a_bridge_that_is_replaced_between_check_and_use_is_not_joined() {
         let links = names("/sys/class/net");
         let (run, replaced, socket) = meanwhile(&world, helper, || {
             world.ip("link delete br0");
-            world.ip("link add br0 up address 02:00:00:00:00:01 type bridge");
+            make_bridge(&world, "br0");
             name_otherwise(&world);
         });
         assert_eq!(replaced, case.joins("plain"), "{}: {run:#?}", case.name);
@@ -265,4 +272,60 @@ fn a_name_that_goes_to_another_bridge_between_check_and_use_leads_nobody_there()
         none if none.is_empty() => Ok(()),
         left => Err(format!("{left:?} is left")),
     });
+}
+
+/// Whoever is not allowed learns nothing of what there is, but what an administrator would have to write.
+#[test]
+fn what_is_denied_and_what_is_not_there_are_told_with_the_same_words() {
+    let world = world();
+    let helper = ours(&world);
+    cases().iter().find(|case| case.name == "deny").unwrap().lay_out();
+    for (name, mode) in [("lab", 0o644), ("hidden", 0o600)] {
+        let path = format!("/etc/vnet/networks/{name}.json");
+        fs::write(&path, r#"{"mode": "isolated", "allow": {"users": ["root"]}}"#).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+    }
+    let told = |br| must_be(&world, helper, br, None).stderr.replace(br, "NAME");
+    let absent = told("nothing0");
+    assert!(absent.contains(r#""allow": {"users": [65533]}"#) && absent.contains("allow NAME"), "{absent}");
+    for br in ["br0", "now0", "lab", "hidden", "was0", "alt0"] {
+        assert_eq!(told(br), absent, "{br}");
+    }
+}
+
+#[test]
+fn a_networks_file_says_who_may_and_is_of_roots_alone() {
+    let world = world();
+    let helper = ours(&world);
+    cases().iter().find(|case| case.name == "all").unwrap().lay_out();
+    let network = |allow: &str| {
+        let text = format!(r#"{{"mode": "bridged", "bridge": "br0", "allow": {allow}}}"#);
+        fs::write("/etc/vnet/networks/lab.json", text).unwrap();
+    };
+    for (allow, may) in [
+        (r#"{"users": ["stranger"]}"#, true),
+        (r#"{"users": [65533]}"#, true),
+        (r#"{"groups": ["stranger"]}"#, true),
+        (r#"{"groups": ["65533"]}"#, true),
+        (r#"{"users": ["root"], "groups": [0]}"#, false),
+        (r#"{"users": ["nobody-here"], "groups": ["nobody-here"]}"#, false),
+        ("{}", false),
+    ] {
+        network(allow);
+        println!("{allow}");
+        must_be(&world, helper, "lab", may.then_some("br0"));
+    }
+    network(r#"{"users": ["stranger"]}"#);
+    for (place, mode) in [("/etc/vnet/networks/lab.json", 0o664), ("/etc/vnet/networks", 0o1777), ("/etc/vnet", 0o775)]
+    {
+        let before = fs::metadata(place).unwrap().permissions();
+        fs::set_permissions(place, Permissions::from_mode(mode)).unwrap();
+        let run = must_be(&world, helper, "lab", None);
+        assert!(run.stderr.contains(&format!("{place}: has mode {mode:04o}")), "{run:#?}");
+        fs::set_permissions(place, before).unwrap();
+    }
+    must_be(&world, helper, "lab", Some("br0"));
+    // Whose number a user has is root's to say as well.
+    fs::set_permissions("/etc/passwd", Permissions::from_mode(0o666)).unwrap();
+    must_be(&world, helper, "lab", None);
 }
