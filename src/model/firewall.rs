@@ -55,9 +55,10 @@ impl Element {
     /// The number of the link that it guards.
     pub const fn guarded(&self) -> Option<u32> {
         match self {
-            Self::Guarded(link, _) | Self::GuardMac(link, _) | Self::Known { link, .. } | Self::GuardAddress(link, _) => {
-                Some(*link)
-            }
+            Self::Guarded(link, _)
+            | Self::GuardMac(link, _)
+            | Self::Known { link, .. }
+            | Self::GuardAddress(link, _) => Some(*link),
             _ => None,
         }
     }

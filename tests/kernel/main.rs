@@ -27,6 +27,8 @@ mod examples;
 mod faults;
 mod firewalls;
 mod forward;
+mod guard;
+mod guard_frames;
 mod handover;
 mod healing;
 mod helper_acl;

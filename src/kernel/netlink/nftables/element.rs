@@ -6,7 +6,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::batch::{
-    Batch, NFT_MSG_DELSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_NEWSETELEM, NLM_F_CREATE, NLM_F_EXCL, Subject, TABLE, request,
+    Batch, NFT_MSG_DELSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_NEWSETELEM, NLM_F_CREATE, NLM_F_EXCL, Subject, TABLE,
+    request,
 };
 use super::expression::DATA_VALUE;
 use super::ruleset::comment;

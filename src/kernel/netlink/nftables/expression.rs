@@ -100,7 +100,7 @@ impl Step {
             Self::Begins(field, top, bits) => begins(list, field, EQUAL, top, bits),
             Self::BeginsNot(field, top, bits) => begins(list, field, DIFFERENT, top, bits),
             Self::Has(field, flags) => {
-                let list = bitwise(load(list, &[field]), field.value(flags), [0; 16], false);
+                let list = bitwise(load(list, &[field]), field.value(flags), [0; 16], field.is_of_bits());
                 compare(list, DIFFERENT, field.value(0))
             }
             Self::HasAll(field, bits) => {
@@ -152,6 +152,8 @@ fn load(mut list: Request, fields: &[Field]) -> Request {
         list = match field.load() {
             (Load::Meta(key, _), _) => numbers(list, "meta", &[(2, key), (1, target)]),
             (Load::Ct(key), _) => numbers(list, "ct", &[(2, key), (1, target)]),
+            (Load::HasHeader(header), length) => extension(list, target, (header, 0, length), PRESENT),
+            (Load::Header(header, offset), length) => extension(list, target, (header, offset, length), 0),
             (Load::Fib(address), _) => numbers(list, "fib", &[(3, address), (2, FIB_TYPE), (1, target)]),
             (Load::Payload(header, offset), length) => {
                 let length = u32::try_from(length).unwrap_or_default();
@@ -161,6 +163,18 @@ fn load(mut list: Request, fields: &[Field]) -> Request {
         place += field.room();
     }
     list
+}
+
+/// NFT_EXTHDR_F_PRESENT
+const PRESENT: u32 = 1;
+
+/// Loads bytes of an IPv6 extension header, or whether it is there.
+fn extension(list: Request, target: u32, (header, offset, length): (u8, u32, usize), flags: u32) -> Request {
+    let length = u32::try_from(length).unwrap_or_default();
+    expression(list, "exthdr", |data| {
+        let data = data.attr_u32_be(1, target).attr_u8(2, header).attr_u32_be(3, offset).attr_u32_be(4, length);
+        data.attr_u32_be(6, 0).attr_u32_be(5, flags)
+    })
 }
 
 /// NFT_FIB_RESULT_ADDRTYPE
@@ -190,7 +204,7 @@ fn begins(list: Request, field: Field, operator: u32, top: u16, bits: u32) -> Re
     let (_, length) = field.load();
     let list = load(list, &[field]);
     let mask = u128::MAX.checked_shl(128 - bits).unwrap_or_default().to_be_bytes();
-    let list = bitwise(list, (mask, length), [0; 16], false);
+    let list = bitwise(list, (mask, length), [0; 16], field.is_of_bits());
     compare(list, operator, ((u128::from(top) << 112).to_be_bytes(), length))
 }
 

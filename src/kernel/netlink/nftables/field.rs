@@ -45,8 +45,20 @@ pub(super) enum Field {
     TargetPort,
     /// `icmpv6 type`
     IcmpType,
+    /// `exthdr frag`, which is 1 where it exists
+    HasFragment,
+    /// `frag nexthdr`
+    FragmentNext,
+    /// `ip frag-off`, and the three bits before it
+    FragmentPlace4,
+    /// `frag frag-off`, and the three bits behind it
+    FragmentPlace,
+    /// What a transport's header begins with: ports, or a type
+    TransportStart,
     /// The target of a neighbour solicitation or advertisement
     NdTarget,
+    /// Its first two bytes
+    NdTargetFirst,
     /// `ether saddr`
     EtherSource,
     /// `ether type`
@@ -69,6 +81,10 @@ pub(super) enum Load {
     Meta(u32, bool),
     /// The key.
     Ct(u32),
+    /// Whether there is an IPv6 extension header of this number.
+    HasHeader(u8),
+    /// The number of an IPv6 extension header, and the offset.
+    Header(u8, u32),
     /// Of which address to tell the type: of the source, 1, or of the target, 2.
     Fib(u32),
     /// The header (link 0, network 1, transport 2) and the offset.
@@ -94,6 +110,11 @@ impl Field {
             Self::Status => (Load::Ct(2), 4),
             Self::SourceType => (Load::Fib(1), 4),
             Self::TargetType => (Load::Fib(2), 4),
+            Self::HasFragment => (Load::HasHeader(44), 1),
+            Self::FragmentNext => (Load::Header(44, 0), 1),
+            Self::FragmentPlace4 => (Load::Payload(NETWORK, 6), 2),
+            Self::FragmentPlace => (Load::Header(44, 2), 2),
+            Self::TransportStart => (Load::Payload(TRANSPORT, 0), 4),
             Self::EtherSource => (Load::Payload(LINK, 6), 6),
             Self::EtherType => (Load::Payload(LINK, 12), 2),
             Self::Source4 => (Load::Payload(NETWORK, 12), 4),
@@ -109,9 +130,15 @@ impl Field {
             Self::ArpTypes => (Load::Payload(NETWORK, 0), 4),
             Self::ArpLengths => (Load::Payload(NETWORK, 4), 2),
             Self::NdTarget => (Load::Payload(TRANSPORT, 8), 16),
+            Self::NdTargetFirst => (Load::Payload(TRANSPORT, 8), 2),
             Self::TargetPort => (Load::Payload(TRANSPORT, 2), 2),
             Self::IcmpType => (Load::Payload(TRANSPORT, 0), 1),
         }
+    }
+
+    /// Whether `nft` knows it as some bits of its bytes, or by its place alone.
+    pub(super) const fn is_of_bits(self) -> bool {
+        matches!(self, Self::FragmentPlace | Self::FragmentPlace4 | Self::NdTargetFirst)
     }
 
     /// How many bytes it takes in registers.

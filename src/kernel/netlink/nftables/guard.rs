@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use nix::errno::Errno;
 
+use super::Nftables;
 use super::batch::{Batch, Table};
 use super::element::{element_delete, element_new};
 use super::look;
 use super::ruleset::{table_delete, table_make};
 use super::set::Set;
-use super::Nftables;
 use crate::kernel::error::Error;
 use crate::kernel::netlink::socket::Socket;
 use crate::model::{Element, Elements, IfName, NetworkName, Tables};
@@ -38,11 +38,7 @@ impl Nftables {
     /// # Errors
     /// `EUCLEAN` where the tables, or what is ours of the network in them, are gone or damaged: bringing the network up
     /// mends that. `EEXIST` where an element is there already. `ERESTART` where others changed the ruleset all the time.
-    pub fn guard(
-        &mut self,
-        guard: &Guard<'_>,
-        live: &mut dyn FnMut() -> Result<Vec<u32>, Error>,
-    ) -> Result<(), Error> {
+    pub fn guard(&mut self, guard: &Guard<'_>, live: &mut dyn FnMut() -> Result<Vec<u32>, Error>) -> Result<(), Error> {
         self.settle(&|| true, |socket, generation| {
             let there = guard.tables(socket)?;
             let gone = if there { elements_gone(socket, live)? } else { Vec::new() };

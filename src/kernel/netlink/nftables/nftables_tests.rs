@@ -152,8 +152,9 @@ fn listed(name: &str, set: Set) -> Vec<String> {
 fn tables_chains_and_rules_are_sent_as_nft_sends_them() {
     let (ours, mut nfts) = (whole_ruleset(), nfts("nft-ruleset"));
     nfts.iter_mut().for_each(|(.., shapes)| as_the_kernel_lists(shapes));
-    let rules_of_bridges =
-        nfts.iter_mut().filter(|(kind, _, family, _)| (*kind, *family) == (message(NFT_MSG_NEWRULE), Table::Bridge as u8));
+    let rules_of_bridges = nfts
+        .iter_mut()
+        .filter(|(kind, _, family, _)| (*kind, *family) == (message(NFT_MSG_NEWRULE), Table::Bridge as u8));
     rules_of_bridges.for_each(|(.., shapes)| as_we_can_say(shapes));
     for kind in [batch::NFT_MSG_NEWTABLE, batch::NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE] {
         let (ours, nfts) = (of_kind(&ours, kind), of_kind(&nfts, kind));

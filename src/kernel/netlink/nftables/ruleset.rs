@@ -16,8 +16,9 @@ use super::expression::{IPV4, IPV6, Step, expressions};
 use super::field::Field;
 use super::field::Field::{
     ArpLengths, ArpSource4, ArpSourceEther, ArpTarget4, ArpTypes, EtherProtocol, EtherSource, EtherType, Family,
-    IcmpType, In as InNumber, InName, NdTarget, Out, OutName, Protocol, Source4, Source4First, Source6, SourceType, State, Status, Target4, Target4First, Target6, Target6First,
-    TargetPort, TargetType,
+    FragmentNext, FragmentPlace, FragmentPlace4, HasFragment, IcmpType, In as InNumber, InName, NdTarget,
+    NdTargetFirst, Out, OutName, Protocol, Source4, Source4First, Source6, SourceType, State, Status, Target4,
+    Target4First, Target6, Target6First, TargetPort, TargetType, TransportStart,
 };
 use super::set::{Set, set_new};
 
@@ -58,6 +59,7 @@ const NAT: &str = "nat";
 const TCP: u32 = 6;
 const UDP: u32 = 17;
 const ICMPV6: u32 = 58;
+const ESP: u32 = 50;
 const ICMP: u32 = 1;
 /// ICMP's, RFC 1256
 const ROUTER_ADVERT: u32 = 9;
@@ -221,6 +223,11 @@ const INET: &[Chain] = &[
 /// It has a protocol: what the kernel itself cannot read, for its headers end too early or too late, has none.
 const LEGIBLE: Step = IsNot(Protocol, 255);
 
+/// The bits of a fragment's place in the third and fourth byte of its header.
+const FRAGMENT_PLACE: u32 = 0xfff8;
+/// The same in IPv4's header, without its flags.
+const FRAGMENT_PLACE4: u32 = 0x1fff;
+
 const BRIDGE: &[Chain] = &[
     Chain {
         name: "pre",
@@ -264,13 +271,7 @@ const BRIDGE: &[Chain] = &[
                 NotIn(&[InNumber, ArpSource4], Set::Addresses4),
                 Drop,
             ],
-            &[
-                FRAME_ARP,
-                Is(ArpTypes, ARP_OF_IP),
-                Is(ArpLengths, ARP_LENGTHS),
-                IsNot(ArpTarget4, u32::MAX),
-                Return,
-            ],
+            &[FRAME_ARP, Is(ArpTypes, ARP_OF_IP), Is(ArpLengths, ARP_LENGTHS), IsNot(ArpTarget4, u32::MAX), Return],
             &[Drop],
         ],
     },
@@ -278,16 +279,12 @@ const BRIDGE: &[Chain] = &[
         name: "in_ip4",
         base: None,
         rules: &[
-            &[Is(Protocol, UDP), Is(TargetPort, DHCP_CLIENT), Drop],
-            &[Is(EtherType, ETHER_IP), Is(Protocol, ICMP), Is(IcmpType, ROUTER_ADVERT), Drop],
-            &[
-                FRAME_V4,
-                NotIn(&[InNumber, Source4], Set::Addresses4),
-                In(&[Field::Mark, Source4], Set::Own4),
-                Drop,
-            ],
+            &[FRAME_V4, NotIn(&[InNumber, Source4], Set::Addresses4), In(&[Field::Mark, Source4], Set::Own4), Drop],
             &[FRAME_V4, Is(Source4, 0), Is(Protocol, UDP), Is(TargetPort, DHCP_SERVER), Return],
             &[In(&[InNumber], Set::Known4), FRAME_V4, NotIn(&[InNumber, Source4], Set::Addresses4), Drop],
+            &[FRAME_V4, Has(FragmentPlace4, FRAGMENT_PLACE4), LEGIBLE, Return],
+            &[Is(Protocol, UDP), Is(TargetPort, DHCP_CLIENT), Drop],
+            &[Is(EtherType, ETHER_IP), Is(Protocol, ICMP), Is(IcmpType, ROUTER_ADVERT), Drop],
             &[LEGIBLE, Return],
             &[Drop],
         ],
@@ -296,14 +293,7 @@ const BRIDGE: &[Chain] = &[
         name: "in_ip6",
         base: None,
         rules: &[
-            &[Is(Protocol, UDP), Is(TargetPort, DHCP6_CLIENT), Drop],
-            &[Is(Protocol, ICMPV6), Jump("in_icmp6")],
-            &[
-                FRAME_V6,
-                NotIn(&[InNumber, Source6], Set::Addresses6),
-                In(&[Field::Mark, Source6], Set::Own6),
-                Drop,
-            ],
+            &[FRAME_V6, NotIn(&[InNumber, Source6], Set::Addresses6), In(&[Field::Mark, Source6], Set::Own6), Drop],
             &[
                 In(&[InNumber], Set::Known6),
                 FRAME_V6,
@@ -312,7 +302,22 @@ const BRIDGE: &[Chain] = &[
                 NotIn(&[InNumber, Source6], Set::Addresses6),
                 Drop,
             ],
-            &[LEGIBLE, Return],
+            &[Is(EtherType, ETHER_IP6), Is(HasFragment, 1), Jump("in_part6")],
+            &[Is(EtherType, ETHER_IP6), Has(FragmentPlace, FRAGMENT_PLACE), LEGIBLE, Return],
+            &[Is(Protocol, UDP), Is(TargetPort, DHCP6_CLIENT), Drop],
+            &[Is(Protocol, ICMPV6), Jump("in_icmp6")],
+            &[IsNot(TransportStart, u32::MAX), Return],
+            &[Drop],
+        ],
+    },
+    Chain {
+        name: "in_part6",
+        base: None,
+        rules: &[
+            &[Is(EtherType, ETHER_IP6), Is(FragmentNext, TCP), Return],
+            &[Is(EtherType, ETHER_IP6), Is(FragmentNext, UDP), Return],
+            &[Is(EtherType, ETHER_IP6), Is(FragmentNext, ICMPV6), Return],
+            &[Is(EtherType, ETHER_IP6), Is(FragmentNext, ESP), Return],
             &[Drop],
         ],
     },
@@ -336,11 +341,10 @@ const BRIDGE: &[Chain] = &[
         name: "claims",
         base: None,
         rules: &[
+            &[Is(EtherType, ETHER_IP6), Is(HasFragment, 1), Drop],
             &[FRAME_V6, In(&[InNumber, NdTarget], Set::Addresses6), Return],
             &[FRAME_V6, In(&[Field::Mark, NdTarget], Set::Own6), Drop],
-            &[In(&[InNumber], Set::Known6), FRAME_V6, BeginsNot(NdTarget, LINK_LOCAL, 10), Drop],
-            &[FRAME_V6, IsNot(NdTarget, 0), Return],
-            &[Drop],
+            &[In(&[InNumber], Set::Known6), BeginsNot(NdTargetFirst, LINK_LOCAL, 10), Drop],
         ],
     },
 ];
