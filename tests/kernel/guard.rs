@@ -16,8 +16,8 @@ use nix::ifaddrs::getifaddrs;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, send, socket};
 use nix::unistd::Pid;
-use vnet::kernel::netlink::nftables::{Guard, Nftables};
-use vnet::model::{Element, Elements, IfName, NetworkName, Tables};
+use vnet::kernel::netlink::nftables::Nftables;
+use vnet::model::{Element, Elements, IfName, NetworkName};
 
 use crate::guard_frames::{MARKED, all_frames};
 use crate::world::{World, output};
