@@ -48,7 +48,7 @@ impl World {
         for directory in [PROGRAMS, &format!("{CONFIG}/networks"), &format!("{CONFIG}/guests")] {
             fs::create_dir_all(directory).unwrap();
         }
-        for name in ["vnet", "vnet-ifup"] {
+        for name in ["vnet", "vnet-ifup", "vnet-bridge-helper"] {
             let place = format!("{PROGRAMS}/{name}");
             fs::write(&place, "").unwrap();
             mounted(built(name).to_str(), &place, None, MsFlags::MS_BIND);
@@ -212,7 +212,8 @@ fn built(name: &str) -> PathBuf {
     match std::env::var_os("VNET_TEST_BIN_DIR") {
         Some(directory) => Path::new(&directory).join(name),
         None if name == "vnet" => env!("CARGO_BIN_EXE_vnet").into(),
-        None => env!("CARGO_BIN_EXE_vnet-ifup").into(),
+        None if name == "vnet-ifup" => env!("CARGO_BIN_EXE_vnet-ifup").into(),
+        None => env!("CARGO_BIN_EXE_vnet-bridge-helper").into(),
     }
 }
 
