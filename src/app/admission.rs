@@ -9,7 +9,7 @@ use anyhow::anyhow;
 use super::failure::{Problems, Usage};
 use super::helper_call::{Call, STANDARD_BRIDGE};
 use super::observe::machine_id;
-use crate::config::{Allow, BRIDGE_CONF, BridgeRules, Guest, Network, Problem, Store, Trusted, judge_guest};
+use crate::config::{Allow, BRIDGE_CONF, BridgeRules, Guest, Network, Problem, Store, Trusted, Unread, judge_guest};
 use crate::kernel;
 use crate::model::{Accounts, Caller, IfName, Mac};
 use crate::plan;
@@ -18,8 +18,6 @@ use crate::plan;
 const CONFIG_DIR: &str = "/etc/vnet";
 /// Where what is kept of networks that are up is.
 const RUN_DIR: &str = "/run/vnet";
-/// The most bytes that a file of users or groups may have.
-const MOST_ACCOUNTS: u64 = 4 * 1024 * 1024;
 
 /// What a user was let in to.
 #[derive(Debug)]
@@ -166,8 +164,8 @@ impl Gate<'_> {
     /// The guest of this file, on the network that it names, where being allowed to run the guest is enough; on another its
     /// user has to be allowed as well.
     fn guest(&self, tap: &IfName) -> anyhow::Result<Joins> {
-        let guest = self.readable(self.store.guest(tap))?.filter(|guest| self.covers(&guest.allow));
-        let guest = guest.ok_or_else(|| self.denied())?;
+        let guest = self.readable(self.store.guest(tap))?.ok_or_else(|| self.denied())?;
+        self.admit(&guest.allow)?;
         let place = &self.asked.place;
         let network = match &guest.network {
             Some(name) if place != name.as_str() && place != STANDARD_BRIDGE => {
@@ -177,9 +175,12 @@ impl Gate<'_> {
                 .into());
             }
             Some(name) => self.readable(self.store.network(name))?,
-            None => self.network()?.filter(|network| self.covers(&network.allow)),
+            None => self.network()?,
         };
         let network = network.ok_or_else(|| self.denied())?;
+        if guest.network.is_none() {
+            self.admit(&network.allow)?;
+        }
         let problems = judge_guest(&network, &guest);
         if problems.is_empty() {
             Ok(Joins::Network(network.into(), Some(guest.into())))
@@ -190,15 +191,30 @@ impl Gate<'_> {
 
     /// A network's name is never a bridge's as well.
     fn network_or_bridge(&self) -> anyhow::Result<Joins> {
-        match self.network()? {
-            Some(network) if self.covers(&network.allow) => Ok(Joins::Network(network.into(), None)),
-            Some(_) => Err(self.denied()),
-            None => {
+        let network = self.network().and_then(|network| match network {
+            Some(network) if !self.covers(&network.allow)? => Err(self.denied()),
+            network => Ok(network),
+        });
+        match network {
+            Ok(Some(network)) => Ok(Joins::Network(network.into(), None)),
+            Ok(None) => {
+                let rules = self.rules()?;
                 let bridge = self.asked.place.parse().map_err(|_| self.denied())?;
-                let rules = BridgeRules::read(Path::new(BRIDGE_CONF), &self.files);
-                Ok(Joins::Bridge(bridge, self.readable(rules.map_err(|problem| vec![problem]))?))
+                Ok(Joins::Bridge(bridge, rules))
             }
+            // What is wrong with these rules is said whether or not there is such a network.
+            Err(error) if error.is::<Denied>() => self.rules().and(Err(error)),
+            Err(error) => Err(error),
         }
+    }
+
+    fn rules(&self) -> anyhow::Result<BridgeRules> {
+        let rules = BridgeRules::read(Path::new(BRIDGE_CONF), &self.files);
+        self.readable(rules.map_err(|problem| vec![problem]))
+    }
+
+    fn admit(&self, allow: &Allow) -> anyhow::Result<()> {
+        if self.covers(allow)? { Ok(()) } else { Err(self.denied()) }
     }
 
     /// The network of the name that is asked for.
@@ -210,14 +226,10 @@ impl Gate<'_> {
     }
 
     /// Names of which the files do not tell the number stand for nobody.
-    fn covers(&self, allow: &Allow) -> bool {
-        let text = |path, asked: bool| match asked {
-            true => self.files.read_at_most(Path::new(path), MOST_ACCOUNTS).unwrap_or_default(),
-            false => String::new(),
-        };
-        let passwd = text(Accounts::PASSWD, allow.names_users());
-        let accounts = Accounts { passwd, group: text(Accounts::GROUP, allow.names_groups()) };
-        allow.covers(self.caller, &accounts)
+    fn covers(&self, allow: &Allow) -> anyhow::Result<bool> {
+        let files = |path| move |unread: Unread| vec![unread.problem(Path::new(path))];
+        let accounts = self.readable(self.files.accounts_of(allow).map_err(files(Accounts::PASSWD)))?;
+        Ok(allow.covers(self.caller, &accounts))
     }
 }
 

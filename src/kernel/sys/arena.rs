@@ -12,6 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// More than a run with the largest files takes, and none of it costs anything until it is used.
 const SIZE: usize = 512 * 1024;
 
+/// That of the C library's allocator on its way to a system call: what is written as bytes there may be read as structures
+/// (the control messages of `sendmsg`).
+const LEAST_ALIGNMENT: usize = align_of::<usize>();
+
 /// The allocator.
 #[derive(Debug)]
 #[repr(C)]
@@ -40,7 +44,7 @@ impl Arena {
         let base = self.start().addr();
         let mut place = 0;
         let next = |used: usize| {
-            place = (base + used).checked_next_multiple_of(layout.align())? - base;
+            place = (base + used).checked_next_multiple_of(layout.align().max(LEAST_ALIGNMENT))? - base;
             place.checked_add(layout.size()).filter(|end| *end <= SIZE)
         };
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
