@@ -1,5 +1,4 @@
-//! The guard in `bridge vnet`, on a real kernel: what a guest's frames do not reach, frame by frame, and the batches by
-//! which a helper without a lock guards a port.
+//! The guard in `bridge vnet`, on a real kernel: what a guest's frames do not reach, frame by frame.
 //!
 //! ```text
 //!   known1 ── known ┐                 guarded, all of its addresses are known

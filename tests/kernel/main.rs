@@ -28,6 +28,7 @@ mod faults;
 mod firewalls;
 mod forward;
 mod guard;
+mod guard_batch;
 mod guard_frames;
 mod handover;
 mod healing;
