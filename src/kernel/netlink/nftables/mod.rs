@@ -16,6 +16,7 @@ mod guard;
 mod look;
 mod rule_read;
 mod ruleset;
+mod ruleset_bridge;
 mod set;
 
 use nix::errno::Errno;

@@ -9,17 +9,16 @@ use super::batch::{
     TABLE, Table,
 };
 use super::expression::Step::{
-    Accept, Begins, BeginsNot, Dnat, Drop, Has, In, Is, IsNot, Jump, Map, Mark, MarkLoaded, Masquerade,
-    MasqueradePorts, NotIn, Reject, Return, Snat, SnatPorts, Unmark,
+    Accept, Begins, BeginsNot, Dnat, Drop, Has, In, Is, IsNot, Jump, Map, Mark, Masquerade, MasqueradePorts, NotIn,
+    Reject, Return, Snat, SnatPorts,
 };
 use super::expression::{IPV4, IPV6, Step, expressions};
 use super::field::Field;
 use super::field::Field::{
-    ArpLengths, ArpSource4, ArpSourceEther, ArpTarget4, ArpTypes, EtherProtocol, EtherSource, EtherType, Family,
-    FragmentNext, FragmentPlace, FragmentPlace4, HasFragment, IcmpType, In as InNumber, InName, NdTarget,
-    NdTargetFirst, Out, OutName, Protocol, Source4, Source4First, Source6, SourceType, State, Status, Target4,
-    Target4First, Target6, Target6First, TargetPort, TargetType, TransportStart,
+    Family, InName, Out, OutName, Protocol, Source4, Source4First, Source6, SourceType, State, Status, Target4,
+    Target4First, Target6, Target6First, TargetPort, TargetType,
 };
+use super::ruleset_bridge::BRIDGE;
 use super::set::{Set, set_new};
 
 /// The form of the tables. Raise it when their meaning changes and their rules do not.
@@ -39,48 +38,29 @@ const NFTA_RULE_TABLE: u16 = 1;
 const NFTA_RULE_CHAIN: u16 = 2;
 
 /// A chain and its rules.
-struct Chain {
-    name: &'static str,
+pub(super) struct Chain {
+    pub(super) name: &'static str,
     /// What makes it a base chain: its type, hook and priority. Its policy is to accept.
-    base: Option<(&'static str, u32, i32)>,
-    rules: &'static [&'static [Step]],
+    pub(super) base: Option<(&'static str, u32, i32)>,
+    pub(super) rules: &'static [&'static [Step]],
 }
 
 /// linux/netfilter.h; a bridge's are the same.
-const PREROUTING: u32 = 0;
+pub(super) const PREROUTING: u32 = 0;
 const INPUT: u32 = 1;
 const FORWARD: u32 = 2;
 const OUTPUT: u32 = 3;
 const POSTROUTING: u32 = 4;
 
-const FILTER: &str = "filter";
+pub(super) const FILTER: &str = "filter";
 const NAT: &str = "nat";
 
-const TCP: u32 = 6;
-const UDP: u32 = 17;
-const ICMPV6: u32 = 58;
-const ESP: u32 = 50;
-const ICMP: u32 = 1;
-/// ICMP's, RFC 1256
-const ROUTER_ADVERT: u32 = 9;
-/// RFC 4861
-const NEIGHBOUR_ROUTER_ADVERT: u32 = 134;
-const NEIGHBOUR_SOLICIT: u32 = 135;
-const NEIGHBOUR_ADVERT: u32 = 136;
-const NEIGHBOUR_REDIRECT: u32 = 137;
-const DHCP_SERVER: u32 = 67;
-const DHCP_CLIENT: u32 = 68;
-const DHCP6_CLIENT: u32 = 546;
-const ETHER_IP: u32 = 0x0800;
-const ETHER_ARP: u32 = 0x0806;
-const ETHER_IP6: u32 = 0x86dd;
+pub(super) const TCP: u32 = 6;
+pub(super) const UDP: u32 = 17;
 /// RTN_LOCAL
 const LOCAL: u32 = 2;
 /// The index of `lo`, in every namespace.
 const LOOPBACK: u32 = 1;
-/// Ethernet's number for itself and for IPv4, and the bytes of an address of each.
-const ARP_OF_IP: u32 = 0x0001_0800;
-const ARP_LENGTHS: u32 = 0x0604;
 /// linux/netfilter/nf_conntrack_common.h
 const INVALID: u32 = 1;
 const ESTABLISHED_RELATED: u32 = 2 | 4;
@@ -88,11 +68,8 @@ const DNATTED: u32 = 1 << 5;
 
 const V4: Step = Is(Family, IPV4);
 const V6: Step = Is(Family, IPV6);
-const FRAME_V4: Step = Is(EtherProtocol, ETHER_IP);
-const FRAME_V6: Step = Is(EtherProtocol, ETHER_IP6);
-const FRAME_ARP: Step = Is(EtherType, ETHER_ARP);
 /// fe80::/10
-const LINK_LOCAL: u16 = 0xfe80;
+pub(super) const LINK_LOCAL: u16 = 0xfe80;
 const IS_NAMED: &[Field] = &[Protocol, TargetPort];
 const IS_NAMED_AT4: &[Field] = &[Target4, Protocol, TargetPort];
 const IS_NAMED_AT6: &[Field] = &[Target6, Protocol, TargetPort];
@@ -218,135 +195,6 @@ const INET: &[Chain] = &[
         ],
     },
     Chain { name: "ok", base: None, rules: &[&[Mark, Accept]] },
-];
-
-/// It has a protocol: what the kernel itself cannot read, for its headers end too early or too late, has none.
-const LEGIBLE: Step = IsNot(Protocol, 255);
-
-/// The bits of a fragment's place in the third and fourth byte of its header.
-const FRAGMENT_PLACE: u32 = 0xfff8;
-/// The same in IPv4's header, without its flags.
-const FRAGMENT_PLACE4: u32 = 0x1fff;
-
-const BRIDGE: &[Chain] = &[
-    Chain {
-        name: "pre",
-        base: Some((FILTER, PREROUTING, -300)),
-        rules: &[&[Map(&[InNumber], Set::Guarded), MarkLoaded, Jump("guarded")]],
-    },
-    Chain {
-        name: "guarded",
-        base: None,
-        rules: &[
-            &[NotIn(&[InNumber, EtherSource], Set::Mac), Drop],
-            &[IsNot(EtherType, ETHER_IP), IsNot(EtherType, ETHER_IP6), IsNot(EtherType, ETHER_ARP), Drop],
-            &[Is(EtherType, ETHER_IP), Jump("in_ip4")],
-            &[Is(EtherType, ETHER_IP6), Jump("in_ip6")],
-            &[FRAME_ARP, Jump("in_arp")],
-            &[Unmark],
-        ],
-    },
-    Chain {
-        name: "in_arp",
-        base: None,
-        rules: &[
-            &[FRAME_ARP, NotIn(&[InNumber, ArpSourceEther], Set::Mac), Drop],
-            &[
-                FRAME_ARP,
-                NotIn(&[InNumber, ArpSource4], Set::Addresses4),
-                In(&[Field::Mark, ArpSource4], Set::Own4),
-                Drop,
-            ],
-            &[
-                FRAME_ARP,
-                Is(ArpSource4, 0),
-                NotIn(&[InNumber, ArpTarget4], Set::Addresses4),
-                In(&[Field::Mark, ArpTarget4], Set::Own4),
-                Drop,
-            ],
-            &[
-                In(&[InNumber], Set::Known4),
-                FRAME_ARP,
-                IsNot(ArpSource4, 0),
-                NotIn(&[InNumber, ArpSource4], Set::Addresses4),
-                Drop,
-            ],
-            &[FRAME_ARP, Is(ArpTypes, ARP_OF_IP), Is(ArpLengths, ARP_LENGTHS), IsNot(ArpTarget4, u32::MAX), Return],
-            &[Drop],
-        ],
-    },
-    Chain {
-        name: "in_ip4",
-        base: None,
-        rules: &[
-            &[FRAME_V4, NotIn(&[InNumber, Source4], Set::Addresses4), In(&[Field::Mark, Source4], Set::Own4), Drop],
-            &[FRAME_V4, Is(Source4, 0), Is(Protocol, UDP), Is(TargetPort, DHCP_SERVER), Return],
-            &[In(&[InNumber], Set::Known4), FRAME_V4, NotIn(&[InNumber, Source4], Set::Addresses4), Drop],
-            &[FRAME_V4, Has(FragmentPlace4, FRAGMENT_PLACE4), LEGIBLE, Return],
-            &[Is(Protocol, UDP), Is(TargetPort, DHCP_CLIENT), Drop],
-            &[Is(EtherType, ETHER_IP), Is(Protocol, ICMP), Is(IcmpType, ROUTER_ADVERT), Drop],
-            &[LEGIBLE, Return],
-            &[Drop],
-        ],
-    },
-    Chain {
-        name: "in_ip6",
-        base: None,
-        rules: &[
-            &[FRAME_V6, NotIn(&[InNumber, Source6], Set::Addresses6), In(&[Field::Mark, Source6], Set::Own6), Drop],
-            &[
-                In(&[InNumber], Set::Known6),
-                FRAME_V6,
-                IsNot(Source6, 0),
-                BeginsNot(Source6, LINK_LOCAL, 10),
-                NotIn(&[InNumber, Source6], Set::Addresses6),
-                Drop,
-            ],
-            &[Is(EtherType, ETHER_IP6), Is(HasFragment, 1), Jump("in_part6")],
-            &[Is(EtherType, ETHER_IP6), Has(FragmentPlace, FRAGMENT_PLACE), LEGIBLE, Return],
-            &[Is(Protocol, UDP), Is(TargetPort, DHCP6_CLIENT), Drop],
-            &[Is(Protocol, ICMPV6), Jump("in_icmp6")],
-            &[IsNot(TransportStart, u32::MAX), Return],
-            &[Drop],
-        ],
-    },
-    Chain {
-        name: "in_part6",
-        base: None,
-        rules: &[
-            &[Is(EtherType, ETHER_IP6), Is(FragmentNext, TCP), Return],
-            &[Is(EtherType, ETHER_IP6), Is(FragmentNext, UDP), Return],
-            &[Is(EtherType, ETHER_IP6), Is(FragmentNext, ICMPV6), Return],
-            &[Is(EtherType, ETHER_IP6), Is(FragmentNext, ESP), Return],
-            &[Drop],
-        ],
-    },
-    Chain {
-        name: "in_icmp6",
-        base: None,
-        rules: &[
-            &[Is(EtherType, ETHER_IP6), Is(Protocol, ICMPV6), Is(IcmpType, NEIGHBOUR_ROUTER_ADVERT), Drop],
-            &[Is(EtherType, ETHER_IP6), Is(Protocol, ICMPV6), Is(IcmpType, NEIGHBOUR_REDIRECT), Drop],
-            &[Is(EtherType, ETHER_IP6), Is(Protocol, ICMPV6), Is(IcmpType, NEIGHBOUR_ADVERT), Jump("claims")],
-            &[
-                Is(EtherType, ETHER_IP6),
-                Is(Protocol, ICMPV6),
-                Is(IcmpType, NEIGHBOUR_SOLICIT),
-                Is(Source6, 0),
-                Jump("claims"),
-            ],
-        ],
-    },
-    Chain {
-        name: "claims",
-        base: None,
-        rules: &[
-            &[Is(EtherType, ETHER_IP6), Is(HasFragment, 1), Drop],
-            &[FRAME_V6, In(&[InNumber, NdTarget], Set::Addresses6), Return],
-            &[FRAME_V6, In(&[Field::Mark, NdTarget], Set::Own6), Drop],
-            &[In(&[InNumber], Set::Known6), BeginsNot(NdTargetFirst, LINK_LOCAL, 10), Drop],
-        ],
-    },
 ];
 
 /// Adds to a batch the making of a table, if it is not there, with all but its elements.
