@@ -187,7 +187,8 @@ fn join(
     (loan, mac, berth): (&Loan, Mac, &Berth),
 ) -> anyhow::Result<()> {
     let step = || format!("attach {} to {}", tap.name, admission.bridge());
-    lender.join(tap, berth.bridge, admission.hairpin).map_err(Failed::at(step()))?;
+    let bpdu_guard = berth.stp && admission.guards();
+    lender.join(tap, berth.bridge, admission.hairpin, bpdu_guard).map_err(Failed::at(step()))?;
     let (now, master) = lender.look(tap).map_err(Failed::at(step()))?;
     let as_it_should_be = master == Some(berth.bridge)
         && now.up

@@ -10,8 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 
 use super::error::Error;
+use super::netlink::bridge_port::{link_set_bpdu_guard, link_set_hairpin};
 use super::netlink::lent::{Account, accounts, lent_join, lent_prepare};
-use super::netlink::link::{link_by_index, link_by_name, link_set_hairpin};
+use super::netlink::link::{link_by_index, link_by_name};
 use super::netlink::nftables::{Guard, Nftables};
 use super::netlink::socket::Socket;
 use super::sys::tun;
@@ -88,12 +89,15 @@ impl Lender {
     }
 
     /// Makes the tap a port of the bridge with this number, and sets it up; frames may leave by it that came in by it where
-    /// `hairpin`.
+    /// `hairpin`, and it takes no part in the spanning tree protocol where `bpdu_guard`.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn join(&mut self, tap: &Link, bridge: u32, hairpin: bool) -> Result<(), Error> {
+    pub fn join(&mut self, tap: &Link, bridge: u32, hairpin: bool, bpdu_guard: bool) -> Result<(), Error> {
         lent_join(&mut self.socket, tap.index, bridge)?;
+        if bpdu_guard {
+            link_set_bpdu_guard(&mut self.socket, tap.index, true)?;
+        }
         if hairpin { link_set_hairpin(&mut self.socket, tap.index, true) } else { Ok(()) }
     }
 

@@ -13,16 +13,27 @@ const IFLA_PROTINFO: u16 = 12;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
 /// Whether hairpin mode is on, as the kernel names it.
 const IFLA_BRPORT_MODE: u16 = 4;
+/// Whether a frame of the spanning tree protocol that comes in shuts the port.
+const IFLA_BRPORT_GUARD: u16 = 5;
 const AF_BRIDGE: u8 = 7;
 
 /// Lets a frame leave by the port that it came in by, or not: a guest that reaches itself by one of its forwards
 /// needs that.
 pub fn link_set_hairpin(socket: &mut Socket, index: u32, on: bool) -> Result<(), Error> {
+    set(socket, index, IFLA_BRPORT_MODE, on)
+}
+
+/// Shuts the port as soon as a frame of the spanning tree protocol comes in by it, or not. No rule of a firewall sees such a
+/// frame where the bridge itself takes part in the protocol.
+pub fn link_set_bpdu_guard(socket: &mut Socket, index: u32, on: bool) -> Result<(), Error> {
+    set(socket, index, IFLA_BRPORT_GUARD, on)
+}
+
+fn set(socket: &mut Socket, index: u32, flag: u16, on: bool) -> Result<(), Error> {
     let mut of_bridge = header(index, 0, 0);
     let [family, ..] = &mut of_bridge;
     *family = AF_BRIDGE;
-    let request = Request::new(RTM_SETLINK, 0, &of_bridge)
-        .nest(IFLA_PROTINFO, |port| port.attr_u8(IFLA_BRPORT_MODE, u8::from(on)));
+    let request = Request::new(RTM_SETLINK, 0, &of_bridge).nest(IFLA_PROTINFO, |port| port.attr_u8(flag, u8::from(on)));
     socket.change(request).map_err(|error| error.of(format!("RTM_SETLINK of port number {index}")))
 }
 
