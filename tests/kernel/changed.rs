@@ -92,7 +92,13 @@ fn another_lease() {
 fn a_subnet_more_and_less() {
     let mut site = Site::new("");
     let with = r#"{"mode": "nat", "addresses": ["10.1.0.1/24", "10.2.0.1/24"]}"#;
-    let changes = ["routes -4", "table inet vnet, set masq4", "table inet vnet, set net4", "vn-lab: addresses"];
+    let changes = [
+        "routes -4",
+        "table bridge vnet, set own4",
+        "table inet vnet, set masq4",
+        "table inet vnet, set net4",
+        "vn-lab: addresses",
+    ];
     assert_eq!(site.changes(with), changes);
     assert_eq!(site.changes(&nat("")), changes);
 }

@@ -91,7 +91,10 @@ fn guests_leases_forwards_and_the_server() {
     let found = &as_json(&world, "lab")[0];
     assert_eq!(
         found["guests"],
-        json!([{"tap": "web0", "up": true, "idle": false}, {"tap": "lab-b", "up": false, "idle": false}])
+        json!([
+            {"tap": "web0", "up": true, "idle": false, "user": null, "mac": null},
+            {"tap": "lab-b", "up": false, "idle": false, "user": null, "mac": null},
+        ])
     );
     assert_eq!(found["dnsmasq"], json!({"running": true, "process": process}));
     assert_eq!(found["forwards"], json!(["tcp/2222 to web0:22", "udp/5353 to web0:53"]));
