@@ -168,9 +168,9 @@ impl Bridges {
     }
 }
 
-/// What GLib's `g_ascii_isspace` takes for a blank.
+/// What GLib's `g_ascii_isspace` takes for a blank: what C's does, but for the vertical tab.
 const fn is_blank(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\n' | '\x0b' | '\x0c' | '\r')
+    matches!(c, ' ' | '\t' | '\n' | '\x0c' | '\r')
 }
 
 fn printable(path: &Path) -> String {
@@ -253,7 +253,7 @@ mod tests {
             "allow br0\r",
             "\n\n#x\nallow br0\n",
             "\r\nallow br0\r\n",
-            "\x0b\x0callow br0\x0c",
+            "\x0callow br0\x0c",
             "#\nallow br0",
             "  # deny br0\nallow br0",
         ] {
@@ -272,6 +272,8 @@ mod tests {
             "allow br0 # x",
             "allow=br0",
             "allow\x0bbr0",
+            "\x0ballow br0",
+            "allow br0\x0b",
             "allow\u{a0}br0",
             "\u{feff}allow br0",
             "allow br0\0",
