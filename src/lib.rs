@@ -20,6 +20,8 @@
 pub mod app;
 pub mod apply;
 pub mod config;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod kernel;
 pub mod model;
 pub mod plan;

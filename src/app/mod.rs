@@ -12,6 +12,8 @@ pub mod doctor;
 pub mod down;
 mod failure;
 pub mod forward;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod give_back;
 mod guards;
 pub mod helper;

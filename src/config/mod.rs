@@ -10,6 +10,8 @@ mod dhcp;
 mod dns;
 mod file;
 mod forward;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod guest;
 mod host;
 mod json;
@@ -21,6 +23,8 @@ mod own_network;
 mod owner;
 mod peers;
 mod problem;
+#[cfg(any(test, fuzzing))]
+mod qemu_rules;
 mod resolve;
 mod store;
 mod trusted;

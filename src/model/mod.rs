@@ -8,6 +8,8 @@ mod docker;
 mod domain;
 mod firewall;
 mod forward;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hostname;
 mod invalid;
 mod ip_config;

@@ -96,7 +96,7 @@ fn header(family: u8, prefix: u8, flags: u8, index: u32) -> [u8; 8] {
 }
 
 /// Reads an address and the index of its link; a link-local one is none.
-fn address_read(message: &Message<'_>) -> Result<Option<(u32, Address)>, Error> {
+pub(super) fn address_read(message: &Message<'_>) -> Result<Option<(u32, Address)>, Error> {
     let (header, attributes) = message.split::<8>().map_err(malformed)?;
     let [family, prefix, _, scope, ..] = *header;
     if family == AF_INET6 && scope == SCOPE_LINK {

@@ -47,7 +47,7 @@ pub fn hairpin_of(socket: &mut Socket, index: u32) -> Result<Option<bool>, Error
     }
 }
 
-fn hairpin_read(message: &Message<'_>) -> Result<Option<bool>, Malformed> {
+pub(super) fn hairpin_read(message: &Message<'_>) -> Result<Option<bool>, Malformed> {
     let (_, mut attributes) = message.split::<16>()?;
     for kind in [IFLA_LINKINFO, IFLA_INFO_SLAVE_DATA] {
         match find(attributes, kind)? {

@@ -77,7 +77,7 @@ pub fn accounts(socket: &mut Socket) -> Result<Vec<Account>, Error> {
 }
 
 /// `None` for another kind of link, which a kernel that does not filter tells of as well.
-fn account_read(message: &Message<'_>) -> Result<Option<Account>, Malformed> {
+pub(super) fn account_read(message: &Message<'_>) -> Result<Option<Account>, Malformed> {
     let (link, attributes) = message.split::<16>()?;
     let Some(info) = find(attributes.clone(), IFLA_LINKINFO)? else { return Ok(None) };
     if find(info.nested(), IFLA_INFO_KIND)?.is_none_or(|kind| kind.text() != b"tun") {

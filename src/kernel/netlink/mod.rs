@@ -7,6 +7,8 @@ pub mod arrival;
 pub mod bridge_port;
 pub mod connection;
 pub mod conntrack;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod gateway;
 mod host_address;
 mod host_neighbour;

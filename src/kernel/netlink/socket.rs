@@ -45,7 +45,7 @@ const NLMSGERR_ATTR_OFFS: u16 = 2;
 
 /// What a message means for the request that it answers.
 #[derive(Debug, PartialEq, Eq)]
-enum Status {
+pub(super) enum Status {
     /// It is a part of the answer.
     Data,
     /// The request was carried out, or the dump is complete.
@@ -255,7 +255,7 @@ pub(super) fn receive_from_kernel<'b>(fd: &OwnedFd, buffer: &'b mut [u8]) -> Res
 }
 
 /// Interprets a message: data, the end, or the kernel's refusal.
-fn status(message: &Message<'_>) -> Result<Status, Error> {
+pub(super) fn status(message: &Message<'_>) -> Result<Status, Error> {
     match message.kind {
         NLMSG_ERROR => {
             // struct nlmsgerr: the errno, then the header of the request and, unless capped, the rest of it.

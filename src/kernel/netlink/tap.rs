@@ -90,7 +90,7 @@ pub fn tap_by_index(socket: &mut Socket, index: u32) -> Result<Option<Seen>, Err
     socket.get(ask(index), read).map_err(|error| error.of(format!("looking up link number {index}")))
 }
 
-fn tap_read(message: &Message<'_>) -> Result<Option<Seen>, Malformed> {
+pub(super) fn tap_read(message: &Message<'_>) -> Result<Option<Seen>, Malformed> {
     let (_, attributes) = message.split::<16>()?;
     let number = |kind| find(attributes.clone(), kind)?.map(|attribute| attribute.u32()).transpose();
     let (mut kind, mut data) = (None, None);

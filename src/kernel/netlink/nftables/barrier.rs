@@ -171,7 +171,7 @@ fn jump_read(attributes: Attributes<'_>) -> Result<Option<String>, Malformed> {
 
 /// What a rule accepts on no other condition than our mark, or than coming in or going out by this bridge. One that
 /// asks for both is enough for guests of one bridge, whom it is for.
-fn rule_passes(message: &Message<'_>, mark: Option<u32>, bridge: &IfName) -> Result<Ways, Malformed> {
+pub(super) fn rule_passes(message: &Message<'_>, mark: Option<u32>, bridge: &IfName) -> Result<Ways, Malformed> {
     let (_, attributes) = message.split::<4>()?;
     let Some(list) = find(attributes, NFTA_RULE_EXPRESSIONS)? else { return Ok(0) };
     let (mut key, mut marked, mut comes_in, mut goes_out) = (0, false, false, false);

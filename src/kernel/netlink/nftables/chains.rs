@@ -56,7 +56,7 @@ pub(super) fn ruleset(socket: &mut Socket) -> Result<Ruleset, Error> {
     Ok(ruleset)
 }
 
-fn chain_read(message: &Message<'_>, family: &'static str) -> Result<Option<Chain>, Malformed> {
+pub(super) fn chain_read(message: &Message<'_>, family: &'static str) -> Result<Option<Chain>, Malformed> {
     let (_, attributes) = message.split::<4>()?;
     let (Some(table), Some(name)) = (text(&attributes, NFTA_CHAIN_TABLE)?, text(&attributes, NFTA_CHAIN_NAME)?) else {
         return Ok(None);
@@ -94,7 +94,7 @@ fn rules(socket: &mut Socket, family: u8) -> Result<Vec<(String, String, Vec<Ste
 }
 
 /// A rule, with its table and chain.
-fn listed_rule_read(message: &Message<'_>) -> Result<Option<(String, String, Vec<Step>)>, Malformed> {
+pub(super) fn listed_rule_read(message: &Message<'_>) -> Result<Option<(String, String, Vec<Step>)>, Malformed> {
     let (_, attributes) = message.split::<4>()?;
     let (table, chain) = (text(&attributes, NFTA_RULE_TABLE)?, text(&attributes, NFTA_RULE_CHAIN)?);
     let list = find(attributes, NFTA_RULE_EXPRESSIONS)?;
@@ -137,7 +137,7 @@ fn members(socket: &mut Socket, family: u8, table: &str, set: &str) -> Result<Ve
     }
 }
 
-fn member_read(attributes: Attributes<'_>) -> Result<Option<Member>, Malformed> {
+pub(super) fn member_read(attributes: Attributes<'_>) -> Result<Option<Member>, Malformed> {
     let value = |attribute: Option<Attribute<'_>>| {
         let value = attribute.map_or(Ok(None), |attribute| find(attribute.nested(), NFTA_DATA_VALUE))?;
         Ok(value.map(|value| value.payload.to_vec()))

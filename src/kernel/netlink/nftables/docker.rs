@@ -82,7 +82,7 @@ fn ours(socket: &mut Socket, table: DockerTable, mark: u32) -> Result<Ours, Erro
 }
 
 /// The number of a rule that has our comment.
-fn tagged(message: &Message<'_>) -> Result<Option<[u8; 8]>, Malformed> {
+pub(super) fn tagged(message: &Message<'_>) -> Result<Option<[u8; 8]>, Malformed> {
     let (_, attributes) = message.split::<4>()?;
     let is_ours =
         find(attributes.clone(), NFTA_RULE_USERDATA)?.is_some_and(|data| data.payload == comment(super::batch::TABLE));

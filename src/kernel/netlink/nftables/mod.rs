@@ -12,6 +12,8 @@ mod docker;
 mod element;
 mod expression;
 mod field;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod guard;
 mod look;
 mod rule_read;
