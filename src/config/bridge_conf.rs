@@ -152,6 +152,10 @@ impl<'t> Rule<'t> {
         match command {
             "allow" => Bridges::parse(argument).map(|bridges| Some(Self::Allow(bridges))),
             "deny" => Bridges::parse(argument).map(|bridges| Some(Self::Deny(bridges))),
+            // It is shown in what is said of that file.
+            "include" if argument.contains(char::is_control) => {
+                Err(Invalid::new(format!("{} holds control characters", quoted()), "give the file a plain name"))
+            }
             "include" if argument.starts_with('/') => Ok(Some(Self::Include(Path::new(argument)))),
             "include" => Err(Invalid::new(
                 format!("{} names no absolute path", quoted()),
@@ -292,6 +296,8 @@ mod tests {
             "include first",
             "include ./first",
             "include all",
+            "include /a\x1b[2Jb",
+            "include /a\0b",
         ] {
             let text = format!("allow br0\n{line}");
             let said = broken(&text, &[]);
