@@ -10,6 +10,7 @@ mod attach;
 mod attach_choice;
 mod attach_packets;
 mod built_in;
+mod caller;
 mod changed;
 mod client;
 mod confinement;
