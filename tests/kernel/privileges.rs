@@ -4,9 +4,9 @@
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use vnet::kernel::sys::{caller, capability, seal};
+use vnet::kernel::sys::{caller, capability, process, seal};
 
-use crate::confinement::{child, own};
+use crate::confinement::{SOCKET, child, own};
 use crate::world::{World, output};
 
 const USER: u32 = 65533;
@@ -264,6 +264,39 @@ fn a_sealed_program_that_does_anything_else_ends() {
     #[cfg(target_arch = "x86_64")]
     calls.extend([libc::SYS_read, libc::SYS_getpid].map(|number| call(0x4000_0000 | number, &[-1])));
     for call in calls {
+        let ended = child(|| {
+            seal::close().unwrap();
+            make(call);
+            "it went on".to_owned()
+        });
+        assert!(matches!(ended.status, WaitStatus::Signaled(_, Signal::SIGSYS, _)), "{call:?}: {ended:?}");
+    }
+}
+
+/// It has no memory left, or there is a mistake in it.
+#[test]
+fn a_sealed_program_may_say_why_it_ends_by_itself() {
+    let ended = child(|| {
+        seal::close().unwrap();
+        std::process::abort()
+    });
+    assert!(matches!(ended.status, WaitStatus::Signaled(_, Signal::SIGABRT, _)), "{ended:?}");
+    let ended = child(|| {
+        process::panic_plainly();
+        // SAFETY: in a child, which says nothing else there.
+        unsafe { libc::dup2(SOCKET, 2) };
+        seal::close().unwrap();
+        let _ = std::panic::catch_unwind(|| panic!("a mistake"));
+        String::new()
+    });
+    assert!(ended.said.starts_with("this is a mistake in vnet, please report it: "), "{ended:?}");
+    assert!(ended.well().contains("a mistake\n"));
+}
+
+/// Others it may not, though its caller may.
+#[test]
+fn a_sealed_program_sends_no_signal_but_that_which_ends_itself() {
+    for call in [call(libc::SYS_tkill, &[1, 9]), call(libc::SYS_tgkill, &[1, 1, 15])] {
         let ended = child(|| {
             seal::close().unwrap();
             make(call);

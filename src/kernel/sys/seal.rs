@@ -42,6 +42,7 @@ const PLAIN: &[c_long] = &[
     libc::SYS_mremap,
     libc::SYS_madvise,
     libc::SYS_getpid,
+    libc::SYS_gettid,
     libc::SYS_exit,
     libc::SYS_exit_group,
     // The standard library looks at each descriptor that it closes, in builds that assert.
@@ -50,6 +51,9 @@ const PLAIN: &[c_long] = &[
 ];
 /// Memory that is no code: their third argument says so.
 const MAPPING: [c_long; 2] = [libc::SYS_mmap, libc::SYS_mprotect];
+/// How the C libraries end a process that finds a mistake in itself, such as one that has no memory left: by this signal
+/// to itself. Any caller may send it as well.
+const ABORTING: [u32; 1] = [libc::SIGABRT.unsigned_abs()];
 /// The room that a large batch takes in a netlink socket.
 const SOCKET_OPTIONS: [libc::c_int; 2] = [libc::SO_SNDBUFFORCE, libc::SO_RCVBUFFORCE];
 
@@ -99,8 +103,10 @@ fn filter() -> Vec<sock_filter> {
     let of_socket = [argument(1), test(IS, libc::SOL_SOCKET.unsigned_abs(), 1, 0), KILL].into_iter();
     let option = of_socket.chain(one_of(2, &SOCKET_OPTIONS.map(libc::c_int::unsigned_abs))).collect::<Vec<_>>();
     let option = part(&[libc::SYS_setsockopt], &option);
+    let abort = part(&[libc::SYS_tkill], &one_of(1, &ABORTING)).into_iter();
+    let abort = abort.chain(part(&[libc::SYS_tgkill], &one_of(2, &ABORTING)));
     let plain = any_of(&PLAIN.iter().copied().map(number).collect::<Vec<_>>());
-    start.into_iter().chain(ioctl).chain(memory).chain(option).chain(plain).collect()
+    start.into_iter().chain(ioctl).chain(memory).chain(option).chain(abort).chain(plain).collect()
 }
 
 /// What decides about these calls, which all others skip.
