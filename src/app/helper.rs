@@ -21,7 +21,7 @@ use std::io::{self, Write};
 use super::admission::{Denied, admit};
 use super::failure::{code, exit_code};
 use super::helper_call::{Call, USAGE};
-use super::lending::lend;
+use super::lending::{Failed, lend};
 use crate::kernel::sys::caller::caller;
 use crate::kernel::sys::handover::UnixPeer;
 use crate::kernel::sys::{capability, descriptors, inheritance, process, seal};
@@ -30,6 +30,9 @@ use crate::model::Caller;
 
 /// The program's name, before each line that it says.
 const PROGRAM: &str = "vnet-bridge-helper";
+
+/// The step of the first errors that a caller makes.
+const TAKE_OVER: &str = "take over the socket";
 
 /// Runs the helper with the process's arguments, and tells its exit code.
 pub fn run(arguments: Vec<OsString>) -> u8 {
@@ -45,7 +48,12 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
         }
         Err(error) => {
             tell(&format!("{error:#}"));
-            if error.is::<Denied>() || error.is::<Powerless>() { code::NO_PRIVILEGE } else { exit_code(&error) }
+            let lacks_privilege = error.downcast_ref().is_some_and(Failed::is_denied);
+            if lacks_privilege || error.is::<Denied>() || error.is::<Powerless>() {
+                code::NO_PRIVILEGE
+            } else {
+                exit_code(&error)
+            }
         }
     }
 }
@@ -68,18 +76,17 @@ impl std::error::Error for Powerless {}
 
 fn serve(arguments: &[OsString]) -> anyhow::Result<Vec<String>> {
     let call = Call::read(arguments)?;
-    let socket = descriptors::keep_only(call.socket)?;
-    inheritance::reset()?;
+    let socket = descriptors::keep_only(call.socket).map_err(Failed::at(TAKE_OVER))?;
+    inheritance::reset().map_err(Failed::at("start"))?;
     capability::keep_net_admin_only().map_err(Powerless)?;
-    let peer = UnixPeer::of(socket)?;
-    let (uid, gid, groups) = caller()?;
+    let peer = UnixPeer::of(socket).map_err(Failed::at(TAKE_OVER))?;
+    let (uid, gid, groups) = caller().map_err(Failed::at("learn who asks"))?;
     let admission = admit(&call, &Caller { uid, gid, groups })?;
-    let mut lender = Lender::open(admission.guards())?;
-    seal::close()?;
+    let mut lender = Lender::open(admission.guards()).map_err(Failed::at("begin"))?;
+    seal::close().map_err(Failed::at("give up what is not needed"))?;
     lend(&call, &admission, &mut lender, &peer)
 }
 
 fn tell(text: &str) {
-    // Where stderr is closed there is nobody left to tell.
-    let _ = io::stderr().write_all(format!("{PROGRAM}: {text}\n").as_bytes());
+    process::tell_without_waiting(&format!("{PROGRAM}: {text}\n"));
 }

@@ -25,8 +25,14 @@ pub(super) struct Failed {
 }
 
 impl Failed {
-    fn at(step: impl Into<String>) -> impl FnOnce(kernel::Error) -> Self {
+    /// What makes the error of a step that failed.
+    pub(super) fn at(step: impl Into<String>) -> impl FnOnce(kernel::Error) -> Self {
         move |error| Self { step: step.into(), error }
+    }
+
+    /// Whether it is for want of a privilege.
+    pub(super) const fn is_denied(&self) -> bool {
+        self.error.is_denied()
     }
 }
 
@@ -38,6 +44,11 @@ impl fmt::Display for Failed {
                 "this process may not",
                 "the helper needs cap_net_admin over the host's network, which it has not within a user namespace",
             ),
+            Errno::EBADF => ("it is not open", "let QEMU run the helper, which gives it the socket"),
+            Errno::ENOTSOCK | Errno::ENOTCONN | Errno::EAFNOSUPPORT | Errno::EPROTOTYPE => {
+                ("it is no connected local socket", "let QEMU run the helper, which gives it the socket")
+            }
+            Errno::EMFILE | Errno::ENFILE => ("too few files may be open", "raise the limit: ulimit -n 64"),
             Errno::EXFULL => ("the bridge has 1,023 ports, the most it can have", "join another, or stop a guest"),
             Errno::EBUSY => {
                 ("there is a link of that name", "stop the guest that has it; if none runs, root mends it: vnet repair")
@@ -101,23 +112,16 @@ pub(super) fn lend(
     lender.prepare(&tap, &loan, &mac, berth.mtu).map_err(Failed::at(step()))?;
     count(admission, lender)?;
     let elements = elements(admission, &tap, &loan);
-    if let Joins::Network(network, _) = &admission.joins {
-        let guard = Guard {
-            network: &network.name,
-            bridge: &network.bridge,
-            is_ours: network.own().is_some(),
-            elements: &elements,
-            mark: admission.mark,
-        };
-        lender.guard(&guard).map_err(Failed::at(format!("guard {}", tap.name)))?;
-    }
-    let handed_over = join(admission, lender, &tap, (&loan, mac, &berth)).and_then(|()| {
-        peer.send(lender.queue(), PATIENCE).map_err(Failed::at("hand the tap over")).map_err(Into::into)
-    });
-    if let Err(error) = handed_over {
-        // What guards a tap that is gone harms nobody, and the next run takes it out.
+    let mut hand_over = || {
+        guard(admission, lender, &tap, &elements)?;
+        join(admission, lender, &tap, (&loan, mac, &berth))?;
+        peer.send(lender.queue(), PATIENCE).map_err(Failed::at("hand the tap over"))
+    };
+    if let Err(error) = hand_over() {
+        // An answer that was lost may have been that it is guarded. What guards a tap that is gone harms nobody, and the
+        // next run takes it out.
         let _ = lender.unguard(&elements, admission.mark);
-        return Err(error);
+        return Err(error.into());
     }
     let mut notes = berth.notes;
     if let (Some(mac), false) = (loan.mac, loan.of_guest_file) {
@@ -179,13 +183,26 @@ fn elements(admission: &Admission, tap: &Link, loan: &Loan) -> Elements {
     loan.mac.map_or_else(Elements::new, |mac| plan::guard(tap.index, admission.bridge(), mac, addresses))
 }
 
+/// Guards the tap, where it joins a network.
+fn guard(admission: &Admission, lender: &mut Lender, tap: &Link, elements: &Elements) -> Result<(), Failed> {
+    let Joins::Network(network, _) = &admission.joins else { return Ok(()) };
+    let guard = Guard {
+        network: &network.name,
+        bridge: &network.bridge,
+        is_ours: network.own().is_some(),
+        elements,
+        mark: admission.mark,
+    };
+    lender.guard(&guard).map_err(Failed::at(format!("guard {}", tap.name)))
+}
+
 /// Attaches the tap, and looks whether all is as it should be.
 fn join(
     admission: &Admission,
     lender: &mut Lender,
     tap: &Link,
     (loan, mac, berth): (&Loan, Mac, &Berth),
-) -> anyhow::Result<()> {
+) -> Result<(), Failed> {
     let step = || format!("attach {} to {}", tap.name, admission.bridge());
     let bpdu_guard = berth.stp && admission.guards();
     lender.join(tap, berth.bridge, admission.hairpin, bpdu_guard).map_err(Failed::at(step()))?;
@@ -199,5 +216,5 @@ fn join(
         return Ok(());
     }
     let error = kernel::Error::new("looking at it again", Errno::ESTALE);
-    Err(Failed { step: step(), error }.into())
+    Err(Failed { step: step(), error })
 }

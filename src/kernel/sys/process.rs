@@ -4,8 +4,10 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
+use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 
 /// The program's first descriptor, moved above standard input, output and error if these were closed, which are then
@@ -38,6 +40,22 @@ pub fn panic_plainly() {
         // Where stderr is closed there is nobody left to tell.
         let _ = writeln!(io::stderr(), "this is a mistake in vnet, please report it: {mistake}");
     }));
+}
+
+/// Writes a line to standard error, but waits no longer than a second for room there: whoever is to read it may be who
+/// wants to hold this program up.
+pub fn tell_without_waiting(line: &str) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let stderr = io::stderr();
+    // A pipe that has any room has it for as much (pipe(7)).
+    for piece in line.as_bytes().chunks(libc::PIPE_BUF) {
+        let mut room = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+        let has_room = super::poll::wait(&mut room, super::clock::now() + PATIENCE) == Ok(true);
+        // Where it is closed there is nobody left to tell.
+        if !has_room || stderr.lock().write_all(piece).is_err() {
+            return;
+        }
+    }
 }
 
 /// Lets every signal do what it does by default, and come. One that there is not, or that is the C library's own, stays.
