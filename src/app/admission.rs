@@ -8,6 +8,7 @@ use anyhow::anyhow;
 
 use super::failure::{Problems, Usage};
 use super::helper_call::{Call, STANDARD_BRIDGE};
+use super::lending::Failed;
 use super::observe::machine_id;
 use crate::config::{Allow, BRIDGE_CONF, BridgeRules, Guest, Network, Problem, Store, Trusted, Unread, judge_guest};
 use crate::kernel;
@@ -133,9 +134,9 @@ pub(super) fn admit(call: &Call, caller: &Caller) -> anyhow::Result<Admission> {
     if let Joins::Network(network, guest) = &admission.joins {
         refuse_unknown(network, guest.as_deref())?;
         if network.own().is_some_and(|own| !own.forwards.is_empty()) {
-            admission.hairpin = plan::sends_back(network, kernel::frames_filtered()?);
+            admission.hairpin = plan::sends_back(network, kernel::frames_filtered().map_err(Failed::at("see what filters bridged frames"))?);
         }
-        admission.machine_id = machine_id()?;
+        admission.machine_id = machine_id().map_err(Failed::at("know the machine, of which MACs are derived"))?;
     }
     Ok(admission)
 }

@@ -78,7 +78,10 @@ fn serve(arguments: &[OsString]) -> anyhow::Result<Vec<String>> {
     let call = Call::read(arguments)?;
     let socket = descriptors::keep_only(call.socket).map_err(Failed::at(TAKE_OVER))?;
     inheritance::reset().map_err(Failed::at("start"))?;
-    capability::keep_net_admin_only().map_err(Powerless)?;
+    capability::keep_net_admin_only().map_err(|error| match error.is_denied() {
+        true => anyhow::Error::from(Powerless(error)),
+        false => Failed::at("give up all other privileges")(error).into(),
+    })?;
     let peer = UnixPeer::of(socket).map_err(Failed::at(TAKE_OVER))?;
     let (uid, gid, groups) = caller().map_err(Failed::at("learn who asks"))?;
     let admission = admit(&call, &Caller { uid, gid, groups })?;
