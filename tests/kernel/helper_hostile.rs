@@ -247,6 +247,47 @@ fn a_thousand_open_descriptors_are_no_hindrance() {
     }
 }
 
+/// Who has the same user number gets nothing out of it: what it holds is not yet theirs.
+#[test]
+fn no_process_of_the_same_user_looks_into_it() {
+    let site = Site::new();
+    for (caller, place) in site.callers.iter().flat_map(|caller| PLACES.map(|place| (caller, place))) {
+        let (here, there) = pair();
+        fill(&there);
+        let mut child = caller.command(&site.world, place, there.as_raw_fd()).spawn().unwrap();
+        site.world.must_come_true(|| match site.world.ip("-o link show up") {
+            links if links.contains("vu65533-0") => Ok(()),
+            links => Err(format!("it is not attached yet: {links}")),
+        });
+        let of = format!("/proc/{}", child.id());
+        for by in [
+            format!("ls {of}/fd/"),
+            format!("cat {of}/environ"),
+            format!("cat {of}/maps"),
+            format!("cat {of}/mem"),
+            format!("readlink {of}/exe"),
+            format!("timeout 5 strace -o /dev/null -p {}", child.id()),
+        ] {
+            let mut command = site.world.command("sh");
+            command.args(["-c", &by]);
+            caller.becomes_user(&mut command);
+            let run = site.world.run(command);
+            assert!(run.code.is_some_and(|code| code != 0) && run.stdout.is_empty(), "{by}: {run:#?}");
+            let denied = ["Permission denied", "Operation not permitted"];
+            assert!(by.starts_with("readlink") || denied.iter().any(|why| run.stderr.contains(why)), "{by}: {run:#?}");
+        }
+        // It may end it, and then nothing of it is left but what the next run takes out.
+        let mut command = site.world.command("kill");
+        command.args(["-KILL", &child.id().to_string()]);
+        caller.becomes_user(&mut command);
+        assert_eq!(site.world.run(command).code, Some(0));
+        child.wait().unwrap();
+        drop((here, there));
+        site.world.told("repair");
+        site.must_be_untouched();
+    }
+}
+
 #[test]
 fn no_environment_variable_means_anything() {
     let site = Site::new();
