@@ -1,24 +1,31 @@
-//! Who may join what, as the administrator's files say. Nothing is asked of the kernel here, and nothing changed.
+//! Who may join what, as the administrator's files say. Nothing is changed here.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 use std::{fmt, fs, io};
 
 use anyhow::anyhow;
 
 use super::failure::{Problems, Usage};
 use super::helper_call::{Call, STANDARD_BRIDGE};
-use super::lending::Failed;
+use super::helper_failure::Failed;
 use super::observe::machine_id;
-use crate::config::{Allow, BRIDGE_CONF, BridgeRules, Guest, Network, Problem, Store, Trusted, Unread, judge_guest};
+use crate::config::{
+    Allow, BRIDGE_CONF, BridgeRules, Guest, Mode, Network, Problem, Store, Trusted, Unread, judge_guest,
+};
 use crate::kernel;
-use crate::model::{Accounts, Caller, IfName, Mac};
+use crate::kernel::sys::clock;
+use crate::model::{Accounts, Caller, IfName};
 use crate::plan;
 
 /// Where vnet's files are; the helper believes no environment.
 const CONFIG_DIR: &str = "/etc/vnet";
 /// Where what is kept of networks that are up is.
 const RUN_DIR: &str = "/run/vnet";
+
+/// How long the helper may take from the files to the tap: a caller can stop it anywhere, and for as long as it likes.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a user was let in to.
 #[derive(Debug)]
@@ -33,6 +40,10 @@ pub(super) struct Admission {
     pub(super) machine_id: Vec<u8>,
     /// What the tap joins.
     pub(super) joins: Joins,
+    /// Until when what was read of the files is good, as [`clock::now`] tells it.
+    pub(super) until: Duration,
+    /// Whether somebody set the MAC of a bridge of the administrator's, where that is known.
+    pub(super) is_pinned: Option<bool>,
     /// Whether a frame may leave by the port that it came in by.
     pub(super) hairpin: bool,
     asked: Asked,
@@ -91,11 +102,19 @@ impl Admission {
         matches!(self.joins, Joins::Network(..))
     }
 
-    /// The MAC of the host's end that the guest's file asks for.
-    pub(super) fn tap_mac(&self) -> Option<Mac> {
+    /// The guest that it is, where a file describes it.
+    pub(super) fn guest(&self) -> Option<&Guest> {
         match &self.joins {
-            Joins::Network(_, Some(guest)) => guest.tap_mac,
-            _ => None,
+            Joins::Network(_, guest) => guest.as_deref(),
+            Joins::Bridge(..) => None,
+        }
+    }
+
+    /// The error for what could not be opened. Who may not join a bridge of this name learns nothing by it.
+    pub(super) fn failed_to_begin(&self, error: kernel::Error) -> anyhow::Error {
+        match &self.joins {
+            Joins::Bridge(name, rules) if !rules.allow(name) => self.denied().into(),
+            _ => Failed::at("begin")(error).into(),
         }
     }
 
@@ -128,15 +147,27 @@ pub(super) fn admit(call: &Call, caller: &Caller) -> anyhow::Result<Admission> {
         mark: settings.mark,
         machine_id: Vec::new(),
         joins,
+        until: clock::now() + PATIENCE,
+        is_pinned: None,
         hairpin: false,
         asked: gate.asked,
     };
     if let Joins::Network(network, guest) = &admission.joins {
         refuse_unknown(network, guest.as_deref())?;
         if network.own().is_some_and(|own| !own.forwards.is_empty()) {
-            admission.hairpin = plan::sends_back(network, kernel::frames_filtered().map_err(Failed::at("see what filters bridged frames"))?);
+            admission.hairpin = plan::sends_back(
+                network,
+                kernel::frames_filtered().map_err(Failed::at("see what filters bridged frames"))?,
+            );
         }
         admission.machine_id = machine_id().map_err(Failed::at("know the machine, of which MACs are derived"))?;
+    }
+    let is_administrators = match &admission.joins {
+        Joins::Network(network, _) => network.mode == Mode::Bridged,
+        Joins::Bridge(..) => true,
+    };
+    if is_administrators {
+        admission.is_pinned = kernel::address_is_set(admission.bridge());
     }
     Ok(admission)
 }

@@ -15,17 +15,16 @@
 //! It starts nothing, writes no file and takes no lock. What it changes is bound to the tap, and the tap to its queue.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::io::{self, Write};
 
-use super::admission::{Denied, admit};
-use super::failure::{code, exit_code};
+use super::admission::admit;
 use super::helper_call::{Call, USAGE};
-use super::lending::{Failed, lend};
+use super::helper_failure::{Failed, Powerless, helper_exit_code};
+use super::lending::lend;
+use crate::kernel::Lender;
 use crate::kernel::sys::caller::caller;
 use crate::kernel::sys::handover::UnixPeer;
 use crate::kernel::sys::{capability, descriptors, inheritance, process, seal};
-use crate::kernel::{self, Lender};
 use crate::model::Caller;
 
 /// The program's name, before each line that it says.
@@ -48,31 +47,10 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
         }
         Err(error) => {
             tell(&format!("{error:#}"));
-            let lacks_privilege = error.downcast_ref().is_some_and(Failed::is_denied);
-            if lacks_privilege || error.is::<Denied>() || error.is::<Powerless>() {
-                code::NO_PRIVILEGE
-            } else {
-                exit_code(&error)
-            }
+            helper_exit_code(&error)
         }
     }
 }
-
-/// The helper was started without the capability that it is to have of its file.
-#[derive(Debug)]
-struct Powerless(kernel::Error);
-
-impl fmt::Display for Powerless {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the helper may not change the network ({}); root gives it that by setcap cap_net_admin+ep, and it has it where its file system is not mounted nosuid and nothing has set no_new_privs",
-            self.0
-        )
-    }
-}
-
-impl std::error::Error for Powerless {}
 
 fn serve(arguments: &[OsString]) -> anyhow::Result<Vec<String>> {
     let call = Call::read(arguments)?;
@@ -85,7 +63,7 @@ fn serve(arguments: &[OsString]) -> anyhow::Result<Vec<String>> {
     let peer = UnixPeer::of(socket).map_err(Failed::at(TAKE_OVER))?;
     let (uid, gid, groups) = caller().map_err(Failed::at("learn who asks"))?;
     let admission = admit(&call, &Caller { uid, gid, groups })?;
-    let mut lender = Lender::open(admission.guards()).map_err(Failed::at("begin"))?;
+    let mut lender = Lender::open(admission.guards()).map_err(|error| admission.failed_to_begin(error))?;
     seal::close().map_err(Failed::at("give up what is not needed"))?;
     lend(&call, &admission, &mut lender, &peer)
 }

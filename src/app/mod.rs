@@ -18,6 +18,7 @@ mod give_back;
 mod guards;
 pub mod helper;
 mod helper_call;
+mod helper_failure;
 pub mod hook;
 mod ifdown;
 mod ifup;

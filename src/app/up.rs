@@ -156,8 +156,10 @@ fn tap_macs(settings: &Settings, ports: &[Port]) -> Result<BTreeMap<IfName, Mac>
         let loan = link.loan();
         let has_file = loan.as_ref().is_none_or(|loan| loan.of_guest_file);
         let guest = if has_file { settings.store.guest(&link.name).map_err(Problems)? } else { None };
-        let mac = guest.as_ref().and_then(Guest::wanted_tap_mac);
-        let mac = mac.or_else(|| loan.and_then(|loan| loan.mac).map(Mac::tap_end));
+        let mac = match &loan {
+            Some(loan) => plan::tap_mac(loan, guest.as_ref()),
+            None => guest.as_ref().and_then(Guest::wanted_tap_mac),
+        };
         macs.extend(mac.map(|mac| (link.name.clone(), mac)));
     }
     Ok(macs)

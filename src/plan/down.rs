@@ -97,6 +97,8 @@ fn release(plan: &mut Plan, port: &Link, home: Option<&IfName>, bridges: &[Link]
         // It still is on that user's account.
         let loan = Loan { network: None, user, mac: None, of_guest_file: false };
         let master = port.master.as_ref().map(|master| master.name.clone());
+        // Without a bridge what its guest sends would be the host's own to hear.
+        plan.set_up(&port.name, port.up, false);
         plan.change(&port.name, Setting::Master(Change::new(master, None)));
         plan.change(&port.name, Setting::Alias(Change::new(port.alias.clone(), Some(loan.to_string()))));
     } else if port.goes_with_its_holder() || !matches!(port.mark(), Some(Mark::Port(..))) {

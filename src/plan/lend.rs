@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::bridge::{is_unfinished, join, join_uplink};
 use super::{Plan, Refusal};
-use crate::config::{Mode, Network};
-use crate::model::{Element, Elements, IfName, Kind, Link, Mac};
+use crate::config::{Guest, Mode, Network};
+use crate::model::{Element, Elements, IfName, Kind, Link, Loan, Mac};
 
 /// Where a tap joins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,10 @@ pub fn lend(network: &Network, bridge: Option<&Link>) -> Result<Berth, Refusal> 
             Some(bridge) if bridge.up && !is_unfinished(network, Some(bridge)) => own.mtu.get(),
             _ => return Err(Refusal::Down(network.name.clone())),
         },
-        Mode::Bridged => join(&mut plan, &network.bridge, bridge)?,
+        Mode::Bridged => match bridge.filter(|bridge| bridge.is_bridge() && !bridge.up) {
+            Some(bridge) => return Err(Refusal::BridgeDown(bridge.name.clone())),
+            None => join(&mut plan, &network.bridge, bridge)?,
+        },
         Mode::Uplink(_) => join_uplink(&mut plan, network, bridge).map_err(|refusal| match refusal {
             Refusal::NotUp(network) => Refusal::Down(network),
             refusal => refusal,
@@ -63,6 +66,12 @@ fn berth(name: &IfName, bridge: Option<&Link>, mtu: u32, plan: Plan) -> Result<B
         Some(bridge) => Err(Refusal::BridgeAlternativeName(name.clone(), bridge.name.clone())),
         None => Err(Refusal::NoSuchBridge(name.clone())),
     }
+}
+
+/// The MAC of the host's end of a lent tap; `None` where it may have any.
+pub fn tap_mac(loan: &Loan, guest: Option<&Guest>) -> Option<Mac> {
+    let of_file = guest.filter(|_| loan.of_guest_file).and_then(Guest::wanted_tap_mac);
+    of_file.or_else(|| loan.mac.map(Mac::tap_end))
 }
 
 /// What guards the port of a bridge behind which is a guest with this MAC. Where none of its addresses is known, of IPv4 or else of IPv6, it may have

@@ -36,7 +36,7 @@ pub use barrier::warnings;
 pub use bridge::is_unfinished;
 pub use detach::detach;
 pub use down::{Standing, down};
-pub use lend::{Berth, guard, lend, lend_bridge};
+pub use lend::{Berth, guard, lend, lend_bridge, tap_mac};
 pub use mended::mended;
 pub use network::up;
 pub use obstacle::refuse_obstacles;

@@ -122,6 +122,8 @@ pub enum Refusal {
     Down(NetworkName),
     /// The helper made the tap for this user, in another network or in none.
     Lent(u32),
+    /// The administrator's bridge is down, and who asks may not set it up.
+    BridgeDown(IfName),
     /// Guests of the network sit on a network card, and the helper may not open the device of such a link.
     NotByHelper(NetworkName),
     /// The bridge is a network's, whose file says who joins it.
@@ -222,6 +224,7 @@ impl Refusal {
             Self::NotUp(network) => format!("the network {network} is not up"),
             Self::Down(network) => format!("the network {network} is not up, or not as its file says now"),
             Self::Lent(user) => format!("the helper made it for user {user}, and not for this network"),
+            Self::BridgeDown(bridge) => format!("{bridge} is down"),
             Self::NotByHelper(network) => {
                 format!("guests of the network {network} sit on a network card, where root makes their links")
             }

@@ -10,6 +10,7 @@ impl Refusal {
     pub fn remedy(&self) -> Cow<'_, str> {
         match self {
             Self::Uplink { remedy, .. } => remedy.into(),
+            Self::BridgeDown(bridge) => format!("an administrator sets it up: ip link set dev {bridge} up").into(),
             Self::Down(network) => format!("an administrator brings it up: vnet up {network}").into(),
             Self::NotByHelper(network) => format!(
                 "an administrator makes one for you, and tells you what that prints: vnet tap add NAME --network {network} --user USER"
@@ -22,7 +23,11 @@ impl Refusal {
 
     const fn plain_remedy(&self) -> &'static str {
         match self {
-            Self::Uplink { .. } | Self::Down(_) | Self::NotByHelper(_) | Self::BridgeOfNetwork(..) => "",
+            Self::Uplink { .. }
+            | Self::Down(_)
+            | Self::BridgeDown(_)
+            | Self::NotByHelper(_)
+            | Self::BridgeOfNetwork(..) => "",
             Self::NoSuchCard(_) => "name a network card that is there; see which with: ip -br link",
             Self::NoSuchLink => "QEMU makes the tap before it runs the hook; by hand: ip tuntap add NAME mode tap",
             Self::AlternativeName(_) => "give the link's own name, by which its files are named",

@@ -2,7 +2,8 @@
 
 use super::{Complaint, Kind};
 use crate::config::{Guest, Mode, Network};
-use crate::model::{IfName, Kind as LinkKind, Link, Mac, Mark};
+use crate::model::{IfName, Kind as LinkKind, Link, Mark};
+use crate::plan::tap_mac;
 
 /// The least forward delay that the kernel takes while the spanning tree protocol is on, in hundredths of a second
 /// (`BR_MIN_FORWARD_DELAY` in net/bridge/br_private.h).
@@ -73,10 +74,7 @@ fn port(network: &Network, bridge: &Link, link: &Link, guests: &[Guest]) -> Opti
         ));
     }
     let own = |tap: &&Guest| tap.tap == *name;
-    let lent = link.loan().and_then(|loan| {
-        let of_file = guests.iter().find(own).filter(|_| loan.of_guest_file).and_then(Guest::wanted_tap_mac);
-        of_file.or_else(|| loan.mac.map(Mac::tap_end))
-    });
+    let lent = link.loan().and_then(|loan| tap_mac(&loan, guests.iter().find(own)));
     if let Some(lent) = lent.filter(|lent| *lent != link.mac) {
         // Its holder alone can have changed it, and nothing keeps it from that.
         return Some(Complaint::of(
