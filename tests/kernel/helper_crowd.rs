@@ -43,7 +43,7 @@ fn sixty_four_helpers_at_once_all_succeed_and_one_more_is_too_many() {
         fs::write("/etc/qemu/bridge.conf", "allow br0\n").unwrap();
         drop(site.callers[1].as_user(OTHER).lent(&site.world, "--br=br0"));
         let mut lent = lent;
-        drop(lent.pop());
+        drop(lent.pop().map(|lent| lent.queue));
         site.world.must_come_true(|| match site.callers[0].ask(&site.world, place) {
             asked if asked.queue.is_some() => Ok(()),
             asked => Err(format!("{asked:?}")),
