@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use crate::config::store::Source;
 
-    const KEYS: super::super::judge::Known = &[("", &["allow"]), ("allow", Allow::KEYS)];
+    const KEYS: crate::config::judge::Known = &[("", &["allow"]), ("allow", Allow::KEYS)];
 
     fn read(text: &str) -> Result<Allow, Vec<String>> {
         let source = Source { path: "lab.json".into(), text: text.to_owned() };
