@@ -49,8 +49,8 @@ fn sixty_four_helpers_at_once_all_succeed_and_one_more_is_too_many() {
             asked => Err(format!("{asked:?}")),
         });
         drop(lent);
-        must_be_gone(&site);
-        site.world.told("repair");
+        site.must_have_no_taps();
+        site.repair();
         site.must_be_untouched();
     }
 }
@@ -70,13 +70,13 @@ fn a_quota_is_not_got_over_by_being_many_at_once() {
             assert!(asked.refused(1).starts_with("user 65533 may have 5 taps, and has as many; "), "{asked:#?}");
         }
         drop(lent);
-        must_be_gone(&site);
+        site.must_have_no_taps();
     }
     fs::write("/etc/vnet/vnet.json", r#"{"quota": 0}"#).unwrap();
     let line = caller.ask(&site.world, "--br=br0");
     assert!(line.refused(1).starts_with("user 65533 may have 0 taps, and has as many; "), "{line:#?}");
     fs::remove_file("/etc/vnet/vnet.json").unwrap();
-    site.world.told("repair");
+    site.repair();
     site.must_be_untouched();
 }
 
@@ -97,25 +97,17 @@ fn a_bridge_that_is_full_has_a_message_of_its_own() {
             );
             assert!(said.starts_with(&start), "{said}");
             assert!(said.ends_with("); join another, or stop a guest; nothing is changed"), "{said}");
-            must_be_gone(&site);
+            site.must_have_no_taps();
             assert_eq!(site.guarded(), 0);
         }
         // One less is not too many.
         output("ip", "link set p0a nomaster");
         drop(site.callers[0].lent(&site.world, place));
-        must_be_gone(&site);
+        site.must_have_no_taps();
     }
 }
 
 fn batch(lines: impl Iterator<Item = String>) {
     fs::write("/run/batch", lines.collect::<String>()).unwrap();
     output("ip", "-batch /run/batch");
-}
-
-/// No tap of the user's may be left, for the kernel a moment later.
-fn must_be_gone(site: &Site) {
-    site.world.must_come_true(|| match output("ip", "-o link show").matches("vu65533-").count() {
-        0 => Ok(()),
-        number => Err(format!("{number} taps are left")),
-    });
 }

@@ -124,7 +124,16 @@ fn no_path_is_opened_but_those_allowed_and_nothing_is_run() {
     let filters = ["/proc/sys/net/bridge/bridge-nf-call-iptables", "/proc/sys/net/bridge/bridge-nf-call-ip6tables"];
     let known = ["/run/vnet/served/hosts/web1", "/run/vnet/served/dhcp/web1"];
     for (arguments, also) in [
-        (PLAIN, vec!["/etc/vnet/networks", "/etc/vnet/networks/br0.json", "/etc/qemu", "/etc/qemu/bridge.conf"]),
+        (
+            PLAIN,
+            vec![
+                "/sys/class/net/br0/addr_assign_type",
+                "/etc/vnet/networks",
+                "/etc/vnet/networks/br0.json",
+                "/etc/qemu",
+                "/etc/qemu/bridge.conf",
+            ],
+        ),
         (GUARDED, [&of_network[..], &["/etc/vnet/networks/lab.json", "/etc/passwd"]].concat()),
         ("--br=served", [&of_network[..], &filters, &["/etc/vnet/networks/served.json", "/etc/passwd"]].concat()),
         (
@@ -145,7 +154,16 @@ fn no_path_is_opened_but_those_allowed_and_nothing_is_run() {
             ]
             .concat(),
         ),
-        ("--br=none", vec!["/etc/vnet/networks", "/etc/vnet/networks/none.json", "/etc/qemu", "/etc/qemu/bridge.conf"]),
+        (
+            "--br=none",
+            vec![
+                "/sys/class/net/none/addr_assign_type",
+                "/etc/vnet/networks",
+                "/etc/vnet/networks/none.json",
+                "/etc/qemu",
+                "/etc/qemu/bridge.conf",
+            ],
+        ),
         ("--br=br0 --guest=none", vec!["/etc/vnet/guests", "/etc/vnet/guests/none.json"]),
     ] {
         for caller in &site.callers {
@@ -194,7 +212,7 @@ fn whole(site: &Site, asked: Asked) -> Result<(), String> {
     }
     drop(asked.queue);
     if lent {
-        site.world.told("repair");
+        site.repair();
     }
     site.is_untouched().map_err(|why| format!("{why}\n{told}"))
 }
@@ -219,7 +237,7 @@ fn each_system_call_that_fails_is_said_and_leaves_nothing() {
     let (mut found, mut said) = (Vec::new(), BTreeSet::new());
     for (caller, place) in [(&site.callers[0], GUARDED), (&site.callers[0], PLAIN), (&site.callers[1], PLAIN)] {
         drop(traced(&site, caller, &[], place).lent());
-        site.world.told("repair");
+        site.repair();
         for (call, count) in counted().into_iter().filter(|(call, _)| can_fail(call)) {
             for number in 1..=count {
                 let inject = format!("inject={call}:error={}:{INSTEAD}:when={number}", errno(&call));
@@ -253,7 +271,7 @@ fn each_system_call_that_fails_is_said_and_leaves_nothing() {
         "cannot guard vu65533-0: ",
         "cannot attach vu65533-0 to vn-lab: ",
         "cannot attach vu65533-0 to br0: ",
-        "cannot hand the tap over: ",
+        "cannot hand vu65533-0 over: ",
     ] {
         assert!(
             said.iter().any(|line| line.starts_with(&format!("vnet-bridge-helper: {step}"))),
@@ -268,7 +286,7 @@ fn false_successes_and_interruptions_leave_nothing() {
     let caller = &site.callers[0];
     drop(traced(&site, caller, &[], GUARDED).lent());
     let counts = counted();
-    site.world.told("repair");
+    site.repair();
     let mut found = Vec::new();
     for (call, fault) in
         [("sendto", "retval=0"), ("recvfrom", "retval=0"), ("sendto", "error=EINTR"), ("recvfrom", "error=EINTR")]
@@ -293,7 +311,7 @@ fn killed_at_any_change_its_tap_goes_and_the_next_run_clears_the_rest() {
     for (caller, place) in site.callers.iter().flat_map(|caller| [(caller, GUARDED), (caller, PLAIN)]) {
         drop(traced(&site, caller, &[], place).lent());
         let counts = counted();
-        site.world.told("repair");
+        site.repair();
         for (call, number) in CHANGES.iter().flat_map(|call| (1..=counts[*call]).map(move |number| (*call, number))) {
             let inject = format!("inject={call}:signal=KILL:when={number}");
             let killed = traced(&site, caller, &["-e", &format!("trace={call}"), "-e", &inject], place);
@@ -301,15 +319,12 @@ fn killed_at_any_change_its_tap_goes_and_the_next_run_clears_the_rest() {
             assert!(trace.contains("killed by SIGKILL"), "{inject} never struck: {trace}");
             // Where it was sent already it lives.
             drop(killed.queue);
-            site.world.must_come_true(|| match site.world.ip("-j link show") {
-                links if links.contains("vu65533-") => Err(format!("{inject} left a tap: {links}")),
-                _ => Ok(()),
-            });
+            site.must_have_no_taps();
             // The next run takes out what guarded it, and repair what guarded the next.
             let next = caller.lent(&site.world, place);
             assert_eq!(site.guarded(), usize::from(place == GUARDED), "after {inject}");
             drop(next);
-            site.world.told("repair");
+            site.repair();
             site.must_be_untouched();
         }
     }
@@ -322,7 +337,7 @@ fn without_a_tun_or_a_firewall_it_says_so() {
     let options = ["-P", "/dev/net/tun", "-e", "trace=open", "-e", "inject=open:error=ENOENT"];
     let asked = traced(&site, caller, &options, PLAIN);
     let line = "cannot begin: a device or table is not there (opening /dev/net/tun: ENOENT: No such file or directory); an \
-                administrator mends it: modprobe tun nf_tables; vnet repair; nothing is changed";
+                administrator mends it: modprobe -a tun nf_tables; vnet repair; nothing is changed";
     assert_eq!(asked.refused(1), line);
     site.must_be_untouched();
     output("nft", "flush ruleset");
@@ -333,8 +348,8 @@ fn without_a_tun_or_a_firewall_it_says_so() {
                 repair; nothing is changed";
     assert_eq!(asked.refused(1), line);
     site.world.must_look_like(&before);
-    site.world.told("repair");
+    site.repair();
     drop(caller.lent(&site.world, GUARDED));
-    site.world.told("repair");
+    site.repair();
     site.must_be_untouched();
 }
