@@ -1,5 +1,7 @@
 //! Lends a tap: judged where it joins, made, prepared, counted, guarded, attached, looked at, and handed over.
 
+use std::time::Duration;
+
 use nix::errno::Errno;
 
 use super::admission::{Admission, Joins};
@@ -33,11 +35,10 @@ pub(super) fn lend(
     let elements = elements(admission, &tap, &loan);
     let mut hand_over = || {
         guard(admission, lender, &tap, &elements)?;
-        in_time(admission, || format!("attach {}", tap.name))?;
         join(admission, lender, &tap, (&loan, mac, &berth))?;
-        in_time(admission, || format!("hand {} over", tap.name))?;
-        let room = admission.until.saturating_sub(clock::now());
-        peer.send(lender.queue(), room).map_err(Failed::at(format!("hand {} over", tap.name)))
+        let step = || format!("hand {} over", tap.name);
+        let time_left = time_left(admission).map_err(Failed::at(step()))?;
+        peer.send(lender.queue(), time_left).map_err(Failed::at(step()))
     };
     if let Err(error) = hand_over() {
         // An answer that was lost may have been that it is guarded. What guards a tap that is gone harms nobody, and the
@@ -145,10 +146,8 @@ fn join(
     Err(Failed::at(step())(kernel::Error::new("looking at it again", Errno::ESTALE)))
 }
 
-/// Who was stopped for long was told long ago what is allowed, and it may not be any more.
-fn in_time(admission: &Admission, step: impl FnOnce() -> String) -> Result<(), Failed> {
-    match clock::now() < admission.until {
-        true => Ok(()),
-        false => Err(Failed::at(step())(kernel::Error::new("doing that in time", Errno::ETIME))),
-    }
+/// How long what was read of the files is good: who was stopped for long was told long ago what is allowed.
+fn time_left(admission: &Admission) -> Result<Duration, kernel::Error> {
+    let left = admission.until.checked_sub(clock::now()).filter(|left| !left.is_zero());
+    left.ok_or_else(|| kernel::Error::new("doing that in time", Errno::ETIME))
 }

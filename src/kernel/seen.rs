@@ -2,16 +2,23 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::{Error, ErrorKind};
+use std::fs::{self, File};
+use std::io::{Error, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::Mode;
 
 use crate::model::IfName;
 
 fn attribute(link: &IfName, name: &str) -> Option<String> {
-    let text = fs::read_to_string(Path::new("/sys/class/net").join(link.as_str()).join(name));
-    text.ok().map(|text| text.trim().to_owned())
+    let path = Path::new("/sys/class/net").join(link.as_str()).join(name);
+    let mut file = File::from(openat(AT_FDCWD, &path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?);
+    // Such a file is short and read at once; the standard library would ask for its size and read twice.
+    let mut text = [0; 64];
+    let length = file.read(&mut text).ok()?;
+    Some(String::from_utf8_lossy(text.get(..length)?).trim().to_owned())
 }
 
 /// Whether somebody set the link's MAC, rather than the kernel; `None` where it does not say

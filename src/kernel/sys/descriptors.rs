@@ -52,7 +52,7 @@ pub fn keep_only(socket: RawFd) -> Result<OwnedFd, Error> {
 /// The lowest free number, which then stands for the same file.
 fn duplicate(descriptor: RawFd) -> Result<RawFd, Errno> {
     // SAFETY: the call takes numbers, and changes no descriptor that is open.
-    Errno::result(unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 0) })
+    Errno::result(unsafe { libc::fcntl(descriptor, libc::F_DUPFD, 0) })
 }
 
 fn standard_is_open() -> bool {

@@ -2,10 +2,11 @@
 //! said whose the tap is, those of taps that are made here, and one of our own, by which a tap is told not to stay.
 #![allow(unsafe_code)]
 
-use std::fs::OpenOptions;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::Mode;
 use nix::unistd::Uid;
 
 use crate::kernel::error::Error;
@@ -151,8 +152,9 @@ pub fn is_taken(tap: &IfName) -> bool {
 /// # Errors
 /// Those of opening it.
 pub fn open() -> Result<OwnedFd, Error> {
-    let opened = OpenOptions::new().read(true).write(true).open(TUN);
-    opened.map(OwnedFd::from).map_err(|error| Error::of_io(format!("opening {TUN}"), &error))
+    // The C library's `open` would set close-on-exec once more, by a call of its own.
+    let opened = openat(AT_FDCWD, TUN, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
+    opened.map_err(|errno| Error::new(format!("opening {TUN}"), errno))
 }
 
 /// Makes the open /dev/net/tun a queue of the tap, and tells its name.
