@@ -197,11 +197,12 @@ fn directories_remove(directory: &Path) {
 
 /// What is there of a network.
 pub(super) fn look(settings: &Settings, host: &mut Host, network: &NetworkName) -> anyhow::Result<Standing> {
+    // Before the links: a tap is there before what guards it, so what guards none of these guards one that is gone.
+    let firewall = host.firewall()?;
     let links = host.links()?;
     let of_network = |link: &&Link| link.mark().is_some_and(|mark| mark.is_of(network));
     let (mut bridges, others): (Vec<_>, Vec<_>) = links.iter().filter(of_network).cloned().partition(Link::is_bridge);
     bridges.extend(unmarked_bridge(settings, &links, network)?);
-    let firewall = host.firewall()?;
     let mut uplink = None;
     for bridge in &bridges {
         if let Some(Mark::Uplink(_, replaced)) = bridge.mark() {

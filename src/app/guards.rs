@@ -8,7 +8,7 @@ use crate::model::{Element, Elements, Firewall, IfName, Link, Loan, NetworkName,
 use crate::plan::{self, Wanted};
 
 /// Completes what is wanted of a network with what guards its lent taps, and passes over those that came since the first look,
-/// in what the firewall holds and among the ports as well.
+/// in what the firewall holds and among the ports as well. One that its helper has yet to attach is no port.
 ///
 /// The links have to be looked at after the firewall: whoever lends a tap makes it before what guards it, so what guards no
 /// link of these guards one that is gone.
@@ -22,7 +22,7 @@ pub(super) fn guard_lent(
     let known = wanted.lent.get_or_insert_with(|| lent(links).map(|(link, _)| link.index).collect());
     let new: BTreeSet<_> = lent(links).map(|(link, _)| link.index).filter(|index| !known.contains(index)).collect();
     let is_new = |index: Option<u32>| index.is_some_and(|index| new.contains(&index));
-    ports.retain(|port| !is_new(Some(port.link.index)));
+    ports.retain(|port| !is_new(Some(port.link.index)) && !port.link.is_being_lent());
     firewall.into_iter().for_each(|firewall| firewall.elements.retain(|(_, element)| !is_new(element.guarded())));
     let of_network =
         lent(links).filter(|(link, loan)| loan.network.as_ref() == Some(&network.name) && !is_new(Some(link.index)));

@@ -128,8 +128,7 @@ fn mend(settings: &Settings, host: &mut Host, name: &NetworkName) -> anyhow::Res
     let put_back = give_back::put_back(host, settings, name)?;
     let put_back = put_back.map(|card| format!("gave {card} back what a change took from it that nobody confirmed"));
     if !is_up(&links(host)?, name) {
-        // Taps that were made to stay do so, whether their network is up or not.
-        let look = |host: &mut Host| Ok(Standing { taps: Vec::new(), ..look(settings, host, name)? });
+        let look = |host: &mut Host| Ok(left_over(look(settings, host, name)?));
         let plan = clear_away(settings, host, name, deadline, look)?;
         lock.remove();
         let removed = plan::mended(&plan.operations).join(", ");
@@ -142,6 +141,15 @@ fn mend(settings: &Settings, host: &mut Host, name: &NetworkName) -> anyhow::Res
         lock.remove_unless_noted();
     }
     result
+}
+
+/// What is left of a network that is not up. Taps that were made to stay do so, whether their network is up or not, and who
+/// is lent one meanwhile keeps it, and its guard.
+fn left_over(mut standing: Standing) -> Standing {
+    let (dead, alive): (Vec<_>, Vec<_>) = standing.ports.into_iter().partition(|(port, _)| port.is_dead_tap());
+    let keeps = |link: u32| alive.iter().any(|(port, _)| port.index == link);
+    standing.elements.retain(|element| !element.guarded().is_some_and(keeps));
+    Standing { taps: Vec::new(), ports: dead, ..standing }
 }
 
 /// Mends a network that is up; one whose file is gone or wrong stays as it is, and closed.

@@ -80,6 +80,11 @@ impl Link {
         persistent && !self.carrier && matches!(self.mark(), Some(Mark::Port(_, None) | Mark::Lent(_)))
     }
 
+    /// Whether the helper is just making it: it is marked before it is attached, and set up as it is attached.
+    pub fn is_being_lent(&self) -> bool {
+        !self.up && self.master.is_none() && matches!(self.mark(), Some(Mark::Lent(_)))
+    }
+
     /// Whether the kernel removes it by itself when the program that holds it goes.
     pub fn goes_with_its_holder(&self) -> bool {
         matches!(self.kind, Kind::Tun { persistent: false, .. })

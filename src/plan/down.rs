@@ -91,7 +91,11 @@ fn own_bridges(standing: &Standing) -> impl Iterator<Item = &Link> {
 /// A port that outlives its guest gets back what it had; of one that a guest is using the mark goes, for it is no
 /// port of the network's any more. It is left in a bridge into which somebody else moved it.
 fn release(plan: &mut Plan, port: &Link, home: Option<&IfName>, bridges: &[Link]) {
-    if port.is_dead_tap() {
+    if port.is_dead_tap() && port.loan().is_some() {
+        // It goes, but what guards it goes first, and its user may take it again in between.
+        let master = port.master.as_ref().map(|master| master.name.clone());
+        plan.change(&port.name, Setting::Master(Change::new(master, None)));
+    } else if port.is_dead_tap() {
         // It goes, and with it all that it has.
     } else if let Some(Mark::Lent(Loan { user, .. })) = port.mark() {
         // It still is on that user's account.

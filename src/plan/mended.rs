@@ -39,7 +39,9 @@ fn of_link(link: &IfName, setting: &Setting, operations: &[Operation]) -> Option
             _ => None,
         })
     };
-    match settings().find_map(|setting| as_a_whole(link, setting)) {
+    // A tap that is lent is taken out before it goes.
+    let goes = settings().find(|setting| matches!(setting, Setting::Persistent(Change { after: false, .. })));
+    match goes.into_iter().chain(settings()).find_map(|setting| as_a_whole(link, setting)) {
         Some(text) => return Some(text),
         // It is taken off first, and set again when all is done.
         None if is_mark(setting) && !settings().all(is_mark) => return None,
