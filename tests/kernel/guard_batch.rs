@@ -86,13 +86,19 @@ fn what_guarded_ports_that_are_gone_goes_with_the_next() {
     must_have(&[network(), ports([6, 8])]);
 }
 
+/// Who looks at the network while a helper is at it guards a port that is marked and not guarded yet.
 #[test]
-fn a_number_that_is_guarded_already_is_an_error_and_changes_nothing() {
+fn a_number_that_is_guarded_already_keeps_what_is_right_and_no_more() {
     let _world = World::new();
     up();
-    guard(&ports([7]), true, &mut Vec::new).unwrap();
-    let error = guard(&ports([7, 8]), true, &mut || vec![7]).unwrap_err();
-    assert_eq!(error.errno, Errno::EEXIST, "{error}");
+    let other = Element::GuardMac(7, "52:54:00:00:00:99".parse().unwrap());
+    let mut some = ports([7]);
+    some.retain(|element| !matches!(element, Element::GuardAddress(..)));
+    some.insert(other);
+    guard(&some, true, &mut Vec::new).unwrap();
+    guard(&ports([7]), true, &mut || vec![7]).unwrap();
+    must_have(&[network(), ports([7])]);
+    guard(&ports([7]), true, &mut || vec![7]).unwrap();
     must_have(&[network(), ports([7])]);
 }
 

@@ -24,7 +24,7 @@ pub struct Guard<'a> {
     pub bridge: &'a IfName,
     /// Whether the network's firewall has to be there, for the bridge is one that we make.
     pub is_ours: bool,
-    /// What there is to add, of which nothing may be there yet.
+    /// What there is to add. Who looked at the network meanwhile may have added it: the port is there before its guard.
     pub elements: &'a Elements,
     /// What our firewall marks.
     pub mark: u32,
@@ -37,17 +37,18 @@ impl Nftables {
     ///
     /// # Errors
     /// `EUCLEAN` where the tables, or what is ours of the network in them, are gone or damaged: bringing the network up
-    /// mends that. `EEXIST` where an element is there already. `ERESTART` where others changed the ruleset all the time.
+    /// mends that. `ERESTART` where others changed the ruleset all the time.
     pub fn guard(&mut self, guard: &Guard<'_>, live: &mut dyn FnMut() -> Result<Vec<u32>, Error>) -> Result<(), Error> {
         self.settle(&|| true, |socket, generation| {
             let there = guard.tables(socket)?;
-            let gone = if there { elements_gone(socket, live)? } else { Vec::new() };
+            let (gone, had) = if there { guard.elements_found(socket, live)? } else { Default::default() };
             let mut batch = Batch::begin(generation);
             if !there {
                 Table::BOTH.into_iter().for_each(|table| table_make(&mut batch, table, guard.mark));
             }
             gone.iter().for_each(|element| element_delete(&mut batch, element));
-            guard.elements.iter().for_each(|element| element_new(&mut batch, guard.network, element));
+            let new = guard.elements.iter().filter(|element| !had.contains(*element));
+            new.for_each(|element| element_new(&mut batch, guard.network, element));
             batch.finish().send(socket).map(Some)
         })
     }
@@ -86,28 +87,33 @@ impl Guard<'_> {
         if good { Ok(there) } else { Err(self.damaged()) }
     }
 
+    /// The elements that guard links that are gone, or this port otherwise than they should, and those that guard it as they
+    /// should.
+    fn elements_found(
+        &self,
+        socket: &mut Socket,
+        live: &mut dyn FnMut() -> Result<Vec<u32>, Error>,
+    ) -> Result<(Vec<Element>, Elements), Error> {
+        let guarded: BTreeSet<u32> = found_in(socket, Set::Guarded)?.iter().filter_map(Element::guarded).collect();
+        let live = live()?;
+        let own: BTreeSet<u32> = self.elements.iter().filter_map(Element::guarded).collect();
+        let matters = |link: u32| own.contains(&link) || !live.contains(&link);
+        if !guarded.iter().any(|link| matters(*link)) {
+            return Ok(Default::default());
+        }
+        let mut elements = Vec::new();
+        for set in Set::OF_LINKS {
+            elements.extend(found_in(socket, set)?);
+        }
+        elements.retain(|element| element.guarded().is_some_and(|link| guarded.contains(&link) && matters(link)));
+        let (had, gone): (Vec<_>, Vec<_>) = elements.into_iter().partition(|element| self.elements.contains(element));
+        Ok((gone, had.into_iter().collect()))
+    }
+
     fn damaged(&self) -> Error {
         let request = format!("guarding a port of the network {}, whose firewall is gone or damaged,", self.network);
         Error::new(request, Errno::EUCLEAN)
     }
-}
-
-/// The elements that guard links that are gone.
-fn elements_gone(
-    socket: &mut Socket,
-    live: &mut dyn FnMut() -> Result<Vec<u32>, Error>,
-) -> Result<Vec<Element>, Error> {
-    let guarded: BTreeSet<u32> = found_in(socket, Set::Guarded)?.iter().filter_map(Element::guarded).collect();
-    let live = live()?;
-    let gone: BTreeSet<u32> = guarded.into_iter().filter(|link| !live.contains(link)).collect();
-    let mut elements = Vec::new();
-    if !gone.is_empty() {
-        for set in Set::OF_LINKS {
-            elements.extend(found_in(socket, set)?);
-        }
-        elements.retain(|element| element.guarded().is_some_and(|link| gone.contains(&link)));
-    }
-    Ok(elements)
 }
 
 fn found_in(socket: &mut Socket, set: Set) -> Result<Vec<Element>, Error> {
