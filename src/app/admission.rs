@@ -46,6 +46,9 @@ pub(super) struct Admission {
     pub(super) is_pinned: Option<bool>,
     /// Whether a frame may leave by the port that it came in by.
     pub(super) hairpin: bool,
+    /// Whether the network's server does not know the guest as its file is now: it would get another address, and be held
+    /// to its own.
+    is_unknown: bool,
     asked: Asked,
 }
 
@@ -118,6 +121,18 @@ impl Admission {
         }
     }
 
+    /// Refuses a guest that the network's server does not know.
+    pub(super) fn refuse_unknown(&self) -> anyhow::Result<()> {
+        match &self.joins {
+            Joins::Network(network, Some(guest)) if self.is_unknown => Err(anyhow!(
+                "the server of the network {} does not know the guest {} as its file is now; an administrator lets it read that: vnet up {0}",
+                network.name,
+                guest.tap
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// The error for who may not.
     pub(super) fn denied(&self) -> Denied {
         Denied(self.asked.clone())
@@ -150,10 +165,11 @@ pub(super) fn admit(call: &Call, caller: &Caller) -> anyhow::Result<Admission> {
         until: clock::now() + PATIENCE,
         is_pinned: None,
         hairpin: false,
+        is_unknown: false,
         asked: gate.asked,
     };
     if let Joins::Network(network, guest) = &admission.joins {
-        refuse_unknown(network, guest.as_deref())?;
+        admission.is_unknown = is_unknown(network, guest.as_deref());
         if network.own().is_some_and(|own| !own.forwards.is_empty()) {
             admission.hairpin = plan::sends_back(
                 network,
@@ -265,9 +281,9 @@ impl Gate<'_> {
     }
 }
 
-/// Refuses a guest whose address the network's server does not know yet: it would get another, and be held to its own.
-fn refuse_unknown(network: &Network, guest: Option<&Guest>) -> anyhow::Result<()> {
-    let (Some(own), Some(guest)) = (network.own().filter(|own| own.serves()), guest) else { return Ok(()) };
+/// Whether the network's server does not know the guest yet, or knows it by another address.
+fn is_unknown(network: &Network, guest: Option<&Guest>) -> bool {
+    let (Some(own), Some(guest)) = (network.own().filter(|own| own.serves()), guest) else { return false };
     let directory = Path::new(RUN_DIR).join(network.name.as_str());
     let differs = |(path, text): (PathBuf, Option<String>)| match fs::read_to_string(path) {
         Ok(found) => Some(found) != text,
@@ -275,12 +291,5 @@ fn refuse_unknown(network: &Network, guest: Option<&Guest>) -> anyhow::Result<()
         // What nobody lets us see may be as it should.
         Err(_) => false,
     };
-    if plan::guest_files(own, guest, &directory).into_iter().any(differs) {
-        return Err(anyhow!(
-            "the server of the network {} does not know the guest {} as its file is now; an administrator lets it read that: vnet up {0}",
-            network.name,
-            guest.tap
-        ));
-    }
-    Ok(())
+    plan::guest_files(own, guest, &directory).into_iter().any(differs)
 }

@@ -25,6 +25,8 @@ pub(super) fn lend(
     peer: &UnixPeer,
 ) -> anyhow::Result<Vec<String>> {
     let berth = berth(admission, lender)?;
+    // Where the network is not up its server knows nobody, and that is not what is wrong.
+    admission.refuse_unknown()?;
     // Before and after: whoever is stopped half-way counts, and nobody gets over the quota by being two at once.
     count(admission, lender, 1)?;
     let (tap, loan) = make(call, admission, lender)?;
