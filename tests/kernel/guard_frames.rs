@@ -145,7 +145,7 @@ fn known_frames(add: &mut Add<'_>, passes: bool, stays: bool) {
     add(passes, "who asks for another", own(ARP, arp(1, KNOWN, ip, "10.1.0.1")));
     add(passes, "an answer", own(ARP, arp(2, KNOWN, ip, "10.1.0.1")));
     add(passes, "who asks whether its own address is free", own(ARP, arp(1, KNOWN, "0.0.0.0", ip)));
-    add(passes, "who asks whether nobody's address is free", own(ARP, arp(1, KNOWN, "0.0.0.0", "10.1.0.77")));
+    add(stays, "who asks whether nobody's address is free", own(ARP, arp(1, KNOWN, "0.0.0.0", "10.1.0.77")));
     add(stays, "who asks whether another's address is free", own(ARP, arp(1, KNOWN, "0.0.0.0", "10.1.0.1")));
     add(stays, "an answer for the host", own(ARP, arp(2, KNOWN, "10.1.0.1", ip)));
     add(stays, "who asks in the host's name", own(ARP, arp(1, KNOWN, "10.1.0.1", "10.1.0.9")));

@@ -87,6 +87,13 @@ pub(super) const BRIDGE: &[Chain] = &[
                 NotIn(&[InNumber, ArpSource4], Set::Addresses4),
                 Drop,
             ],
+            &[
+                In(&[InNumber], Set::Known4),
+                FRAME_ARP,
+                Is(ArpSource4, 0),
+                NotIn(&[InNumber, ArpTarget4], Set::Addresses4),
+                Drop,
+            ],
             &[FRAME_ARP, Is(ArpTypes, ARP_OF_IP), Is(ArpLengths, ARP_LENGTHS), IsNot(ArpTarget4, u32::MAX), Return],
             &[Drop],
         ],
