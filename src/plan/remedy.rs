@@ -12,6 +12,10 @@ impl Refusal {
             Self::Uplink { remedy, .. } => remedy.into(),
             Self::BridgeDown(bridge) => format!("an administrator sets it up: ip link set dev {bridge} up").into(),
             Self::Down(network) => format!("an administrator brings it up: vnet up {network}").into(),
+            Self::NotUp(network) => format!(
+                "bring it up first, which takes the card over and asks for confirmation: vnet up {network}"
+            )
+            .into(),
             Self::NotByHelper(network) => format!(
                 "an administrator makes one for you, and tells you what that prints: vnet tap add NAME --network {network} --user USER"
             )
@@ -24,6 +28,7 @@ impl Refusal {
     const fn plain_remedy(&self) -> &'static str {
         match self {
             Self::Uplink { .. }
+            | Self::NotUp(_)
             | Self::Down(_)
             | Self::BridgeDown(_)
             | Self::NotByHelper(_)
@@ -54,7 +59,6 @@ impl Refusal {
             Self::Advertised { .. } => {
                 "set the address and route by hand (accept_ra 0 on the card), let the system's own network service make the bridge and join that, or choose mode \"routed\" or \"nat\""
             }
-            Self::NotUp(_) => "bring it up first, which takes the card over and asks for confirmation: vnet up NETWORK",
             Self::NoServer => {
                 "install the package dnsmasq-base (Debian, Ubuntu) or dnsmasq (Fedora, Arch), or remove dhcp and dns"
             }

@@ -66,12 +66,13 @@ fn port(network: &Network, bridge: &Link, link: &Link, guests: &[Guest]) -> Opti
     let taken = guests.iter().find(|guest| of_ours && guest.mac == Some(link.mac));
     if let Some(guest) = taken {
         let whose = if guest.tap == *name { "its own guest".to_owned() } else { format!("the guest at {}", guest.tap) };
-        return Some(Complaint::of(
-            network,
-            Kind::Tap,
-            format!("{name} has the MAC of {whose}: frames for that guest go to the host"),
-            format!("ip link set dev {name} address {}", link.mac.tap_end()),
-        ));
+        let remedy = match link.loan() {
+            // Its alias and its guest's file tell which one it had.
+            Some(_) => format!("vnet repair {}", network.name),
+            None => format!("ip link set dev {name} address {}", link.mac.tap_end()),
+        };
+        let what = format!("{name} has the MAC of {whose}: frames for that guest go to the host");
+        return Some(Complaint::of(network, Kind::Tap, what, remedy));
     }
     let own = |tap: &&Guest| tap.tap == *name;
     let lent = link.loan().and_then(|loan| tap_mac(&loan, guests.iter().find(own)));
