@@ -117,7 +117,7 @@ impl Socket {
         match self.receive(sequence, &mut read) {
             // Cut short: a link with many alternative names says more than most.
             Err(error) if error.errno == Errno::EMSGSIZE && self.buffer.len() < LARGE_BUFFER => {
-                self.buffer.resize(LARGE_BUFFER, 0);
+                self.enlarge();
                 let sequence = self.send(request, 0)?;
                 self.receive(sequence, &mut read)?;
             }
@@ -132,7 +132,7 @@ impl Socket {
         request: impl Fn() -> Request,
         mut read: impl FnMut(&mut T, &Message<'_>) -> Result<Next, Error>,
     ) -> Result<T, Error> {
-        self.buffer.resize(LARGE_BUFFER, 0);
+        self.enlarge();
         for _ in 0..DUMP_TRIES {
             let mut list = T::default();
             let sequence = self.send(request(), NLM_F_DUMP)?;
@@ -187,6 +187,13 @@ impl Socket {
             }
         }
         Err(of_batch(Error::lost("waiting for netlink's answer", Errno::ENOBUFS)))
+    }
+
+    /// Makes room for a dump. A buffer of its own, not a longer one: of that no byte is touched before it is needed.
+    fn enlarge(&mut self) {
+        if self.buffer.len() < LARGE_BUFFER {
+            self.buffer = vec![0; LARGE_BUFFER];
+        }
     }
 
     fn send(&mut self, request: Request, flags: u16) -> Result<u32, Error> {

@@ -22,6 +22,8 @@ const LEAST_ALIGNMENT: usize = align_of::<usize>();
 pub struct Arena {
     /// In front, so that it shares a page with the first bytes that are taken.
     used: AtomicUsize,
+    /// How many bytes were ever used: those behind are zero, and on pages that cost nothing yet.
+    touched: AtomicUsize,
     space: UnsafeCell<[u8; SIZE]>,
 }
 
@@ -32,7 +34,7 @@ impl Arena {
     /// An arena of which nothing is used.
     #[must_use]
     pub const fn new() -> Self {
-        Self { space: UnsafeCell::new([0; SIZE]), used: AtomicUsize::new(0) }
+        Self { space: UnsafeCell::new([0; SIZE]), used: AtomicUsize::new(0), touched: AtomicUsize::new(0) }
     }
 
     fn start(&self) -> *mut u8 {
@@ -41,6 +43,11 @@ impl Arena {
 
     /// Takes the next free bytes; `None` if there are too few.
     fn take(&self, layout: Layout) -> Option<*mut u8> {
+        self.take_counted(layout).map(|(pointer, _)| pointer)
+    }
+
+    /// The same, and how many of the bytes, from the first, were used before and may not be zero.
+    fn take_counted(&self, layout: Layout) -> Option<(*mut u8, usize)> {
         let base = self.start().addr();
         let mut place = 0;
         let next = |used: usize| {
@@ -48,7 +55,8 @@ impl Arena {
             place.checked_add(layout.size()).filter(|end| *end <= SIZE)
         };
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
-        Some(self.start().wrapping_add(place))
+        let touched = self.touched.fetch_max(place + layout.size(), Ordering::Relaxed);
+        Some((self.start().wrapping_add(place), touched.saturating_sub(place).min(layout.size())))
     }
 
     /// Gives back what was taken last; what was taken before stays taken.
@@ -76,6 +84,19 @@ unsafe impl GlobalAlloc for Arena {
             Some(pointer) => pointer,
             // SAFETY: the caller's promises are passed on.
             None => unsafe { System.alloc(layout) },
+        }
+    }
+
+    /// Writes zeros only where others were: a large buffer costs no more than what is put into it.
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        match self.take_counted(layout) {
+            Some((pointer, used)) => {
+                // SAFETY: so many bytes there are nobody else's.
+                unsafe { pointer.write_bytes(0, used) };
+                pointer
+            }
+            // SAFETY: the caller's promises are passed on.
+            None => unsafe { System.alloc_zeroed(layout) },
         }
     }
 
@@ -134,6 +155,23 @@ mod tests {
         assert_eq!(arena.place(arena.start().wrapping_add(SIZE)), None);
         // SAFETY: this arena just gave it out, for this layout.
         unsafe { arena.dealloc(elsewhere, one) };
+    }
+
+    #[test]
+    fn zeros_are_zeros_also_where_something_was() {
+        let arena = Box::new(Arena::new());
+        let (small, large) = (Layout::new::<[u8; 100]>(), Layout::new::<[u8; 300]>());
+        // SAFETY: the layout's size is not zero.
+        let first = unsafe { arena.alloc(small) };
+        // SAFETY: it has that many bytes.
+        unsafe { first.write_bytes(7, 100) };
+        // SAFETY: this arena just gave it out, for this layout.
+        unsafe { arena.dealloc(first, small) };
+        // SAFETY: the layout's size is not zero.
+        let second = unsafe { arena.alloc_zeroed(large) };
+        assert_eq!(second, first);
+        // SAFETY: it has that many bytes, and all are written.
+        assert_eq!(unsafe { std::slice::from_raw_parts(second, 300) }, [0; 300]);
     }
 
     #[test]
