@@ -2,70 +2,13 @@
  * The calls that make a fresh tap a port of a bridge: those of vnet-ifup on an isolated network, in the same order, each
  * as one message that the kernel acknowledges before the next goes out: alias, no IPv6 address, master, up.
  */
-#include "libcfree.h"
-
-#include <linux/if_addr.h>
-#include <linux/if_link.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
-#include <linux/socket.h>
-
-enum { AF_INET6_ = 10, AF_NETLINK_ = 16, SOCK_RAW_ = 3, SOCK_CLOEXEC_ = 02000000, IFF_UP_ = 1 };
+#include "netlink.h"
 
 static const char ALIAS[] = "vnet:lab:port";
-
-struct request {
-	struct nlmsghdr header;
-	struct ifinfomsg link;
-	unsigned char attributes[64];
-};
-
-/* The header of a change of one link; attributes follow. */
-static void begin(struct request *request, unsigned index)
-{
-	request->header.nlmsg_len = NLMSG_LENGTH(sizeof request->link);
-	request->header.nlmsg_type = RTM_SETLINK;
-	request->header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-	request->header.nlmsg_seq++;
-	request->header.nlmsg_pid = 0;
-	request->link = (struct ifinfomsg){ .ifi_index = (int)index };
-}
-
-static struct nlattr *attribute(struct request *request, unsigned short type, const void *value, unsigned length)
-{
-	struct nlattr *attribute = (struct nlattr *)((char *)request + request->header.nlmsg_len);
-
-	attribute->nla_type = type;
-	attribute->nla_len = (unsigned short)(NLA_HDRLEN + length);
-	copy((char *)attribute + NLA_HDRLEN, value, length);
-	request->header.nlmsg_len += NLA_ALIGN(NLA_HDRLEN + length);
-	return attribute;
-}
-
-static void change(long socket, const struct request *request)
-{
-	struct {
-		struct nlmsghdr header;
-		struct nlmsgerr error;
-		char rest[512];
-	} answer;
-	long length;
-
-	if (call(__NR_sendto, socket, (long)request, request->header.nlmsg_len, 0, 0, 0) != request->header.nlmsg_len)
-		leave(2);
-	length = call(__NR_recvfrom, socket, (long)&answer, sizeof answer, 0, 0, 0);
-	if (length < (long)NLMSG_LENGTH(sizeof answer.error) || answer.header.nlmsg_type != NLMSG_ERROR ||
-	    answer.header.nlmsg_seq != request->header.nlmsg_seq)
-		leave(3);
-	if (answer.error.error)
-		leave(1);
-}
 
 /* Makes the tap a port of the bridge. */
 static void attach(long socket, unsigned tap, unsigned bridge)
 {
-	unsigned char no_address = IN6_ADDR_GEN_MODE_NONE;
-	struct nlattr *families, *inet6;
 	struct request request;
 
 	request.header.nlmsg_seq = 0;
@@ -74,11 +17,7 @@ static void attach(long socket, unsigned tap, unsigned bridge)
 	change(socket, &request);
 
 	begin(&request, tap);
-	families = attribute(&request, IFLA_AF_SPEC | NLA_F_NESTED, 0, 0);
-	inet6 = attribute(&request, AF_INET6_ | NLA_F_NESTED, 0, 0);
-	attribute(&request, IFLA_INET6_ADDR_GEN_MODE, &no_address, 1);
-	inet6->nla_len = (unsigned short)((char *)&request + request.header.nlmsg_len - (char *)inet6);
-	families->nla_len = (unsigned short)((char *)&request + request.header.nlmsg_len - (char *)families);
+	no_ipv6_address(&request);
 	change(socket, &request);
 
 	begin(&request, tap);
@@ -89,14 +28,4 @@ static void attach(long socket, unsigned tap, unsigned bridge)
 	request.link.ifi_flags = IFF_UP_;
 	request.link.ifi_change = IFF_UP_;
 	change(socket, &request);
-}
-
-/* Opens the netlink socket. */
-static long open_socket(void)
-{
-	long socket = call(__NR_socket, AF_NETLINK_, SOCK_RAW_ | SOCK_CLOEXEC_, NETLINK_ROUTE, 0, 0, 0);
-
-	if (socket < 0)
-		leave(2);
-	return socket;
 }
