@@ -19,6 +19,9 @@ use crate::world::{World, output};
 /// The MAC that QEMU gives a guest where its arguments name none.
 const QEMUS_MAC: &str = "52:54:00:12:34:56";
 
+/// The user who is not root in the pages' examples.
+const ALICE: u32 = 1000;
+
 /// A machine on which a page is read and done.
 struct Machine {
     world: World,
@@ -61,6 +64,8 @@ impl Machine {
         let sudo = "/usr/bin/sudo";
         fs::write(sudo, "#!/bin/sh\nexec \"$@\"\n").unwrap();
         fs::set_permissions(sudo, fs::Permissions::from_mode(0o755)).unwrap();
+        let alice = format!("alice:x:{ALICE}:{ALICE}::/:/bin/sh\n");
+        fs::write("/etc/passwd", fs::read_to_string("/etc/passwd").unwrap() + &alice).unwrap();
         let outside = Guest::plugged_into(&world, "eth0", &["192.0.2.2/24"]);
         world.ip("link add br0 type bridge");
         for (link, address) in [("eth0", "192.0.2.5/24"), ("br0", "198.51.100.5/24")] {
@@ -78,8 +83,9 @@ impl Machine {
     /// The same with vnet installed, as the README does it, and the directories of its configuration.
     fn installed() -> Self {
         let machine = Self::new();
-        for (program, place) in [("vnet", "/usr/bin/vnet"), ("vnet-ifup", "/usr/libexec/vnet-ifup")] {
-            output("install", &format!("-D {} {place}", machine.world.program(program).display()));
+        let places = [("vnet", "/usr/bin"), ("vnet-ifup", "/usr/libexec"), ("vnet-bridge-helper", "/usr/libexec")];
+        for (program, place) in places {
+            output("install", &format!("-D -t {place} {}", machine.world.program(program).display()));
         }
         output("ln", "-sf vnet-ifup /usr/libexec/vnet-ifdown");
         output("mkdir", "-p /etc/vnet/networks /etc/vnet/guests");
@@ -133,17 +139,22 @@ impl Machine {
     }
 
     /// QEMU with these arguments: a machine that does not start, but has its tap, and a monitor on standard input. It
-    /// runs until the next one, or until its log is asked for.
+    /// runs until the next one, or until its log is asked for. With a helper it is alice's.
     fn start(&mut self, arguments: &str) {
         self.stop();
         let value = |key: &str| {
-            let mut words = arguments.split([' ', ',']);
+            let mut words = arguments.split([' ', ',', '\'']);
             words.find_map(|word| word.strip_prefix(key)).map(str::to_owned)
         };
-        let tap = value("ifname=").unwrap();
-        let mut qemu = self.command("qemu-system-x86_64");
-        qemu.args(["-S", "-accel", "tcg", "-m", "32", "-display", "none", "-serial", "none", "-monitor", "stdio"]);
-        qemu.args(arguments.split(' ')).stdin(Stdio::piped()).stdout(Stdio::null());
+        let tap = value("ifname=").or_else(|| value("--guest=")).unwrap();
+        let user = match value("helper=") {
+            Some(_) => format!("setpriv --reuid={ALICE} --regid={ALICE} --clear-groups --inh-caps=-all "),
+            None => String::new(),
+        };
+        let machine = "-S -accel tcg -m 32 -display none -serial none -monitor stdio";
+        let mut qemu = self.command("/bin/sh");
+        qemu.arg("-c").arg(format!("exec {user}qemu-system-x86_64 {machine} {arguments}"));
+        qemu.stdin(Stdio::piped()).stdout(Stdio::null());
         let child = qemu.spawn().unwrap_or_else(|error| panic!("cannot run QEMU: {error}"));
         self.guest = Some((child, tap.clone()));
         let mut bridge = String::new();
@@ -203,7 +214,7 @@ fn the_readme_does_what_it_says() {
 /// Each page from its start, on a machine on which vnet is installed and nothing configured.
 #[test]
 fn the_man_pages_do_what_they_say() {
-    for page in ["vnet.1", "vnet-network.5", "vnet-guest.5", "vnet.json.5", "vnet-ifup.8"] {
+    for page in ["vnet.1", "vnet-network.5", "vnet-guest.5", "vnet.json.5", "vnet-ifup.8", "vnet-bridge-helper.8"] {
         std::thread::spawn(move || {
             let examples = manual(&format!("packaging/man/{page}"));
             assert!(!examples.is_empty(), "{page} shows nothing");
