@@ -334,7 +334,7 @@ fn killed_at_any_change_its_tap_goes_and_the_next_run_clears_the_rest() {
 fn without_a_tun_or_a_firewall_it_says_so() {
     let site = Site::new();
     let caller = &site.callers[0];
-    let options = ["-P", "/dev/net/tun", "-e", "trace=open", "-e", "inject=open:error=ENOENT"];
+    let options = ["-P", "/dev/net/tun", "-e", "trace=openat", "-e", "inject=openat:error=ENOENT"];
     let asked = traced(&site, caller, &options, PLAIN);
     let line = "cannot begin: a device or table is not there (opening /dev/net/tun: ENOENT: No such file or directory); an \
                 administrator mends it: modprobe -a tun nf_tables; vnet repair; nothing is changed";
