@@ -15,6 +15,7 @@
 //!        ├ netlink wire (bytes) → socket (acknowledgements, dumps) → link, address, route, nftables, conntrack, …
 //!        └ sys     what needs the kernel without netlink: ioctl, namespaces, daemons; all `unsafe` is here
 //! model            plain typed values that every layer shares
+//! fuzz             above all of them, in builds for tests and fuzzers alone: what of theirs reads what others wrote
 //! ```
 
 pub mod app;

@@ -25,6 +25,7 @@ layers_hold() {
 	layer_may kernel 'kernel|model'
 	layer_may app 'app|apply|config|kernel|model|plan'
 	layer_may bin 'app|entry'
+	layer_may fuzz.rs 'app|config|kernel|model'
 
 	# Paths that the look above would not see.
 	local found

@@ -101,7 +101,7 @@ impl Admission {
     }
 
     /// Whether what comes in by the tap is guarded.
-    pub(super) const fn guards(&self) -> bool {
+    pub(super) const fn is_guarded(&self) -> bool {
         matches!(self.joins, Joins::Network(..))
     }
 

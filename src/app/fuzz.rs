@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use super::helper_call::{Call, Place};
+use super::helper_call::{Call, PlaceName};
 use crate::model::{IfName, NetworkName};
 
 /// Arguments, one on each line: what was taken is whole and plain, and a refusal is one line that shows no bytes of them as
@@ -25,7 +25,7 @@ pub fn arguments(data: &[u8]) {
     }
 }
 
-fn is_plain(place: &Place) -> bool {
+fn is_plain(place: &PlaceName) -> bool {
     let place = place.as_str();
     place.len() <= NetworkName::MAX
         && !place.is_empty()

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::observe::{others, seen};
 use super::settings::Settings;
 use crate::config::{Guest, Network};
-use crate::model::{Element, Elements, Firewall, IfName, Link, Loan, NetworkName, Port};
+use crate::kernel::Host;
+use crate::model::{Element, Elements, Firewall, Guarding, IfName, Link, Loan, NetworkName, Port, Tables};
 use crate::plan::{self, Wanted};
 
 /// Completes what is wanted of a network with what guards its lent taps, and passes over those that came since the first look,
@@ -26,7 +28,34 @@ pub(super) fn guard_lent(
     firewall.into_iter().for_each(|firewall| firewall.elements.retain(|(_, element)| !is_new(element.guarded())));
     let of_network =
         lent(links).filter(|(link, loan)| loan.network.as_ref() == Some(&network.name) && !is_new(Some(link.index)));
-    wanted.guard(of_network.flat_map(|lent| guard(settings, &network.bridge, lent)).collect());
+    wanted.guard(of_network.flat_map(|lent| guard_of_loan(settings, &network.bridge, lent)).collect());
+}
+
+/// What the firewall holds for the lent taps of a network on a LAN, which has nothing else there; `None` where there is
+/// nothing to hold and nothing held.
+pub(super) fn guarding(
+    host: &mut Host,
+    settings: &Settings,
+    network: &Network,
+    wanted: &mut Wanted,
+    ports: &mut Vec<Port>,
+) -> anyhow::Result<Option<Guarding>> {
+    let mut found = seen(host.firewall());
+    let links = host.links()?;
+    let firewall = found.as_mut().ok().and_then(Option::as_mut);
+    guard_lent(settings, &links, network, wanted, (firewall, ports));
+    let firewall = match found {
+        // A kernel without nf_tables is good for a LAN on which nobody is guarded.
+        Err(_) if wanted.elements.is_empty() => return Ok(None),
+        found => found?,
+    };
+    let Some(firewall) = firewall else { return Ok(None) };
+    let others = match firewall.tables {
+        Tables::Whole => Vec::new(),
+        Tables::Absent | Tables::Damaged => others(settings, Some(&network.name), &links, &firewall.elements),
+    };
+    let held = !wanted.elements.is_empty() || !firewall.of(&network.name).is_empty();
+    Ok(held.then_some(Guarding { firewall, others }))
 }
 
 /// What guards the lent taps of all networks but one.
@@ -40,7 +69,7 @@ pub(super) fn guards_of_others(
         let Some(owner) = loan.network.clone().filter(|owner| Some(owner) != network) else { continue };
         // Where nobody knows any more on which bridge it is, it is held to its MAC and its addresses all the same.
         let bridge = bridge_of(settings, links, &owner).unwrap_or_else(|| link.name.clone());
-        all.extend(guard(settings, &bridge, (link, loan)).into_iter().map(|element| (owner.clone(), element)));
+        all.extend(guard_of_loan(settings, &bridge, (link, loan)).into_iter().map(|element| (owner.clone(), element)));
     }
     all
 }
@@ -56,9 +85,9 @@ fn lent(links: &[Link]) -> impl Iterator<Item = (&Link, Loan)> {
 }
 
 /// A guest file that cannot be read any more, or that is another guest's by now, says nothing of its addresses.
-fn guard(settings: &Settings, bridge: &IfName, (link, loan): (&Link, Loan)) -> Elements {
+fn guard_of_loan(settings: &Settings, bridge: &IfName, (link, loan): (&Link, Loan)) -> Elements {
     let Some(mac) = loan.mac else { return Elements::new() };
     let file = if loan.of_guest_file { settings.store.guest(&link.name).ok().flatten() } else { None };
     let guest: Option<Guest> = file.filter(|guest| guest.mac.is_none_or(|named| named == mac));
-    plan::guard(link.index, bridge, mac, guest.as_ref().map_or(&[][..], |guest| &guest.addresses))
+    plan::guard_elements(link.index, bridge, mac, guest.as_ref().map_or(&[][..], |guest| &guest.addresses))
 }

@@ -9,7 +9,7 @@
 //! 3. forgets the environment, and sets umask, signals and limits to what it needs;
 //! 4. becomes its caller, with `CAP_NET_ADMIN` and nothing else;
 //! 5. reads the configuration, as its caller might, and only what root alone can change;
-//! 6. opens what it will need, and gives up ever opening anything else ([`crate::kernel::sys::seal`]);
+//! 6. opens what it will need, and gives up ever opening anything else ([`crate::kernel::sys::seccomp`]);
 //! 7. looks at the bridge, makes the tap, guards and attaches it, sends its queue over the socket, and ends.
 //!
 //! It starts nothing, writes no file and takes no lock. What it changes is bound to the tap, and the tap to its queue.
@@ -23,8 +23,8 @@ use super::helper_failure::{Failed, Powerless, helper_exit_code};
 use super::lending::lend;
 use crate::kernel::Lender;
 use crate::kernel::sys::caller::caller;
-use crate::kernel::sys::handover::UnixPeer;
-use crate::kernel::sys::{capability, descriptors, inheritance, process, seal};
+use crate::kernel::sys::unix_peer::UnixPeer;
+use crate::kernel::sys::{capability, descriptors, inheritance, process, seccomp};
 use crate::model::Caller;
 
 /// The program's name, before each line that it says.
@@ -63,8 +63,8 @@ fn serve(arguments: &[OsString]) -> anyhow::Result<Vec<String>> {
     let peer = UnixPeer::of(socket).map_err(Failed::at(TAKE_OVER))?;
     let (uid, gid, groups) = caller().map_err(Failed::at("learn who asks"))?;
     let admission = admit(&call, &Caller { uid, gid, groups })?;
-    let mut lender = Lender::open(admission.guards()).map_err(|error| admission.failed_to_begin(error))?;
-    seal::close().map_err(Failed::at("give up what is not needed"))?;
+    let mut lender = Lender::open(admission.is_guarded()).map_err(|error| admission.failed_to_begin(error))?;
+    seccomp::filter_install().map_err(Failed::at("give up what is not needed"))?;
     let lent = lend(&call, &admission, &mut lender, &peer);
     // The process ends here, and the kernel closes what it has open: one call less for each.
     std::mem::forget((lender, peer));

@@ -24,16 +24,16 @@ pub(super) struct Call {
     /// The socket over which the queue goes.
     pub(super) socket: RawFd,
     /// The name of a network or a bridge.
-    pub(super) place: Place,
+    pub(super) place: PlaceName,
     /// The guest file's name.
     pub(super) guest: Option<IfName>,
 }
 
 /// What may be a network's name, or a bridge's, or both.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place(String);
+pub(super) struct PlaceName(String);
 
-impl Place {
+impl PlaceName {
     /// The most bytes that a network's name has; a bridge's has fewer.
     const MAX: usize = crate::model::NetworkName::MAX;
 
@@ -65,7 +65,7 @@ impl Call {
             let doubled = match (name, value) {
                 (b"--use-vnet", None) => checksums.replace(true).is_some(),
                 (b"--fd", Some(value)) => socket.replace(number(value)?).is_some(),
-                (b"--br", Some(value)) => place.replace(Place::from_bytes(value).map_err(invalid)?).is_some(),
+                (b"--br", Some(value)) => place.replace(PlaceName::from_bytes(value).map_err(invalid)?).is_some(),
                 (b"--guest", Some(value)) => guest.replace(IfName::from_bytes(value).map_err(invalid)?).is_some(),
                 _ => return Err(wrong(argument, "is no argument of the helper's")),
             };

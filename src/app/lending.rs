@@ -9,10 +9,10 @@ use super::failure::Refused;
 use super::helper_call::Call;
 use super::helper_failure::{Failed, OverQuota};
 use crate::kernel::sys::clock;
-use crate::kernel::sys::handover::UnixPeer;
+use crate::kernel::sys::unix_peer::UnixPeer;
 use crate::kernel::{self, Guard, Lender};
 use crate::model::{Elements, Link, Loan, Mac};
-use crate::plan::{self, Berth, Refusal};
+use crate::plan::{self, BridgePort, Refusal};
 
 /// Lends a tap to the admitted user, and hands it over.
 ///
@@ -24,7 +24,7 @@ pub(super) fn lend(
     lender: &mut Lender,
     peer: &UnixPeer,
 ) -> anyhow::Result<Vec<String>> {
-    let berth = berth(admission, lender)?;
+    let port = port_find(admission, lender)?;
     // Where the network is not up its server knows nobody, and that is not what is wrong.
     admission.refuse_unknown()?;
     // Before and after: whoever is stopped half-way counts, and nobody gets over the quota by being two at once.
@@ -32,12 +32,12 @@ pub(super) fn lend(
     let (tap, loan) = make(call, admission, lender)?;
     let mac = plan::tap_mac(&loan, admission.guest()).unwrap_or_else(|| tap.mac.tap_end());
     let step = || format!("prepare {}", tap.name);
-    lender.prepare(&tap, &loan, &mac, berth.mtu).map_err(Failed::at(step()))?;
+    lender.prepare(&tap, &loan, &mac, port.mtu).map_err(Failed::at(step()))?;
     count(admission, lender, 0)?;
     let elements = elements(admission, &tap, &loan);
     let mut hand_over = || {
         guard(admission, lender, &tap, &elements)?;
-        join(admission, lender, &tap, (&loan, mac, &berth))?;
+        join(admission, lender, &tap, (&loan, mac, &port))?;
         let step = || format!("hand {} over", tap.name);
         let time_left = time_left(admission).map_err(Failed::at(step()))?;
         peer.send(lender.queue(), time_left).map_err(Failed::at(step()))
@@ -48,7 +48,7 @@ pub(super) fn lend(
         let _ = lender.unguard(&elements, admission.mark);
         return Err(error.into());
     }
-    let mut notes = berth.notes;
+    let mut notes = port.notes;
     if admission.is_pinned == Some(false) {
         let bridge = admission.bridge();
         notes.push(format!(
@@ -62,7 +62,7 @@ pub(super) fn lend(
 }
 
 /// Where the tap joins, now that nothing can be opened any more.
-fn berth(admission: &Admission, lender: &mut Lender) -> anyhow::Result<Berth> {
+fn port_find(admission: &Admission, lender: &mut Lender) -> anyhow::Result<BridgePort> {
     let name = admission.bridge();
     let bridge = lender.link(name).map_err(Failed::at(format!("look for {name}")))?;
     let refused = |refusal: Refusal| anyhow::Error::from(Refused { refusal, configured: None });
@@ -102,15 +102,15 @@ fn make(call: &Call, admission: &Admission, lender: &mut Lender) -> anyhow::Resu
 
 /// Whether the user may have the taps that it has, and so many more.
 fn count(admission: &Admission, lender: &mut Lender, more: usize) -> anyhow::Result<()> {
-    let accounts = lender.accounts().map_err(Failed::at("count the user's taps"))?;
+    let owners = lender.tap_owners().map_err(Failed::at("count the user's taps"))?;
     let (user, quota) = (admission.user, admission.quota);
-    let taps = accounts.iter().filter(|account| account.user == Some(user)).count() + more;
+    let taps = owners.iter().filter(|tap| tap.user == Some(user)).count() + more;
     if u32::try_from(taps).is_ok_and(|taps| taps <= quota) { Ok(()) } else { Err(OverQuota { user, quota }.into()) }
 }
 
 fn elements(admission: &Admission, tap: &Link, loan: &Loan) -> Elements {
     let addresses = admission.guest().map_or(&[][..], |guest| &guest.addresses);
-    loan.mac.map_or_else(Elements::new, |mac| plan::guard(tap.index, admission.bridge(), mac, addresses))
+    loan.mac.map_or_else(Elements::new, |mac| plan::guard_elements(tap.index, admission.bridge(), mac, addresses))
 }
 
 /// Guards the tap, where it joins a network.
@@ -131,16 +131,16 @@ fn join(
     admission: &Admission,
     lender: &mut Lender,
     tap: &Link,
-    (loan, mac, berth): (&Loan, Mac, &Berth),
+    (loan, mac, port): (&Loan, Mac, &BridgePort),
 ) -> Result<(), Failed> {
     let step = || format!("attach {} to {}", tap.name, admission.bridge());
-    let bpdu_guard = berth.stp && admission.guards();
-    lender.join(tap, berth.bridge, admission.hairpin, bpdu_guard).map_err(Failed::at(step()))?;
+    let bpdu_guard = port.stp && admission.is_guarded();
+    lender.join(tap, port.bridge, admission.hairpin, bpdu_guard).map_err(Failed::at(step()))?;
     let (now, master) = lender.look(tap).map_err(Failed::at(step()))?;
-    let as_it_should_be = master == Some(berth.bridge)
+    let as_it_should_be = master == Some(port.bridge)
         && now.up
         && now.mac == mac
-        && now.mtu == berth.mtu
+        && now.mtu == port.mtu
         && now.alias.as_deref() == Some(loan.to_string().as_str());
     if as_it_should_be {
         return Ok(());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::failure::Problems;
-use super::guards::{guard_lent, guards_of_others};
+use super::guards::{guard_lent, guarding, guards_of_others};
 use super::settings::Settings;
 use super::verified::Verified;
 use super::wanted::{program, server, wanted};
@@ -13,8 +13,8 @@ use crate::config::{Changes, Guest, Network, OwnNetwork};
 use crate::kernel::sys::tun;
 use crate::kernel::{self, Host};
 use crate::model::{
-    Docker, DockerRule, Element, Enclave, Firewall, FramesFiltered, Groundwork, Guarding, IfName, Link, Mark,
-    NetworkName, Port, Server, Service, Snapshot, Subnet, Tables,
+    Docker, DockerRule, Element, Enclave, Firewall, FramesFiltered, Groundwork, IfName, Link, Mark, NetworkName, Port,
+    Server, Service, Snapshot, Subnet, Tables,
 };
 use crate::plan::{self, Wanted};
 
@@ -103,10 +103,9 @@ pub fn observe_network(
     host: &mut Host,
     settings: &Settings,
     network: &Network,
-    wanted: Option<Wanted>,
+    mut wanted: Option<Wanted>,
     mut snapshot: Snapshot,
 ) -> anyhow::Result<Observed> {
-    let mut wanted = wanted;
     observe_frames(host, network, wanted.is_some(), &mut snapshot)?;
     let filtered = snapshot.frames_filtered != FramesFiltered::default();
     if wanted.is_some() && network.own().is_some() || (filtered && network.own().is_none()) {
@@ -203,35 +202,8 @@ fn survey(
     Ok(groundwork)
 }
 
-/// What the firewall holds for the lent taps of a network on a LAN, which has nothing else there; `None` where there is
-/// nothing to hold and nothing held.
-fn guarding(
-    host: &mut Host,
-    settings: &Settings,
-    network: &Network,
-    wanted: &mut Wanted,
-    ports: &mut Vec<Port>,
-) -> anyhow::Result<Option<Guarding>> {
-    let mut found = seen(host.firewall());
-    let links = host.links()?;
-    let firewall = found.as_mut().ok().and_then(Option::as_mut);
-    guard_lent(settings, &links, network, wanted, (firewall, ports));
-    let firewall = match found {
-        // A kernel without nf_tables is good for a LAN on which nobody is guarded.
-        Err(_) if wanted.elements.is_empty() => return Ok(None),
-        found => found?,
-    };
-    let Some(firewall) = firewall else { return Ok(None) };
-    let others = match firewall.tables {
-        Tables::Whole => Vec::new(),
-        Tables::Absent | Tables::Damaged => others(settings, Some(&network.name), &links, &firewall.elements),
-    };
-    let held = !wanted.elements.is_empty() || !firewall.of(&network.name).is_empty();
-    Ok(held.then_some(Guarding { firewall, others }))
-}
-
 /// What only root sees; `None` for others, who may still ask what would be done.
-fn seen<T>(found: Result<T, kernel::Error>) -> Result<Option<T>, kernel::Error> {
+pub(super) fn seen<T>(found: Result<T, kernel::Error>) -> Result<Option<T>, kernel::Error> {
     match found {
         Err(error) if error.is_denied() => Ok(None),
         found => found.map(Some),

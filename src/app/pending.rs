@@ -64,7 +64,7 @@ impl Pending {
         let mark = settings.host()?.mark;
         let group = format!("vnet-guard-{network}");
         let watchdog = Watchdog::begin(&group, clock::now() + PATIENCE, |watched| {
-            guard(settings, network, journal, (watched, until), mark);
+            watchdog_run(settings, network, journal, (watched, until), mark);
         });
         let watchdog = watchdog.map_err(|error| anyhow::anyhow!("cannot start the watchdog: {error}; try again"))?;
         let held = journal.hold(clock::now() + PATIENCE)?;
@@ -193,7 +193,7 @@ fn readable<const N: usize>(descriptors: [BorrowedFd<'_>; N]) -> [PollFd<'_>; N]
 
 /// What the watchdog does: waits until the change is decided, or until the one who makes it has ended, or takes longer
 /// than it may.
-fn guard(
+fn watchdog_run(
     settings: &Settings,
     network: &NetworkName,
     journal: &Journal,

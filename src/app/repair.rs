@@ -44,9 +44,11 @@ pub fn run(names: &[OsString], all: bool) -> anyhow::Result<Answer> {
     if !named {
         match unmarked_remove(&settings, &mut host) {
             Ok(removed) => removed.iter().for_each(|link| {
-                let done = format!("removed {link}, a link on a network card that a run was ended at making");
-                log(&settings).note(&done, true);
-                answer.text.push_str(&format!("{done}\n"));
+                tell(
+                    &settings,
+                    &mut answer,
+                    &format!("removed {link}, a link on a network card that a run was ended at making"),
+                );
             }),
             Err(error) => answer.complain(&format!("{error:#}"), exit_code(&error)),
         }
@@ -55,8 +57,7 @@ pub fn run(names: &[OsString], all: bool) -> anyhow::Result<Answer> {
         match mend(&settings, &mut host, &name) {
             Ok(Mended { done, complaint }) => {
                 if !done.is_empty() {
-                    log(&settings).note(&format!("{name}: mended: {done}"), true);
-                    answer.text.push_str(&format!("{name}: mended: {done}\n"));
+                    tell(&settings, &mut answer, &format!("{name}: mended: {done}"));
                 } else if named && complaint.is_none() && !is_up(&links, &name) {
                     // A name that is misspelt.
                     network(&settings, &mut host, &name)
@@ -70,18 +71,22 @@ pub fn run(names: &[OsString], all: bool) -> anyhow::Result<Answer> {
         }
     }
     if !named {
-        for tap in dead_loans_remove(&mut host)? {
-            let done = format!("removed the dead tap {tap}, which was lent");
-            log(&settings).note(&done, true);
-            answer.text.push_str(&format!("{done}\n"));
+        match dead_loans_remove(&mut host) {
+            Ok(removed) => removed.iter().for_each(|tap| {
+                tell(&settings, &mut answer, &format!("removed the dead tap {tap}, which was lent"));
+            }),
+            Err(error) => answer.complain(&format!("{error:#}"), exit_code(&error)),
         }
     }
     if !named && tables_remove(&settings, &mut host)? {
-        let done = "removed the firewall's tables, which somebody changed and no network needs";
-        log(&settings).note(done, true);
-        answer.text.push_str(&format!("{done}\n"));
+        tell(&settings, &mut answer, "removed the firewall's tables, which somebody changed and no network needs");
     }
     Ok(answer)
+}
+
+fn tell(settings: &Settings, answer: &mut Answer, done: &str) {
+    log(settings).note(done, true);
+    answer.text.push_str(&format!("{done}\n"));
 }
 
 /// What was done for a network, empty for nothing, and what could not be.
@@ -183,15 +188,19 @@ fn told(plan: &Plan) -> String {
     if done.is_empty() { done } else { [vec![done], plan.notes.clone()].concat().join("; ") }
 }
 
-/// Removes taps that were lent on no network, made persistent by who held them, and left.
+/// Removes taps that were lent on no network, made persistent by who held them, and left; tells of those that are gone then,
+/// for their user may take one again in that moment.
 fn dead_loans_remove(host: &mut Host) -> anyhow::Result<Vec<IfName>> {
     let is_nobodys = |link: &Link| link.loan().is_some_and(|loan| loan.network.is_none());
     let dead = links(host)?.into_iter().filter(|link| is_nobodys(link) && link.is_dead_tap());
-    dead.map(|Link { name, .. }| {
+    let mut removed = Vec::new();
+    for Link { name, .. } in dead {
         host.execute(&Operation::Link(name.clone(), Setting::Persistent(Change::new(true, false))))?;
-        Ok(name)
-    })
-    .collect()
+        if host.link(&name)?.is_none() {
+            removed.push(name);
+        }
+    }
+    Ok(removed)
 }
 
 /// Writes the firewall's tables anew where somebody changed or emptied them, so that also those networks are closed of

@@ -191,7 +191,7 @@ impl Host {
                 (self.ip_verbs()?.reroute)(self, route, before, after)
             }
             Operation::Host(sysctl, change) => sysctl::write_host(*sysctl, change.after),
-            Operation::Firewall(network, change) => self.guard(network, change),
+            Operation::Firewall(network, change) => self.firewall_change(network, change),
             Operation::Rebuild(elements) => {
                 let mark = self.mark;
                 self.nftables()?.rebuild(elements, mark)
@@ -275,7 +275,7 @@ impl Host {
     }
 
     /// Changes what the firewall holds of a network; connections that are not let through any more end at once.
-    fn guard(&mut self, network: &NetworkName, change: &Change<Elements>) -> Result<(), Error> {
+    fn firewall_change(&mut self, network: &NetworkName, change: &Change<Elements>) -> Result<(), Error> {
         let (mark, deadline) = (self.mark, super::sys::clock::now() + super::server::PATIENCE);
         let more = || super::sys::clock::now() < deadline;
         self.nftables()?.change(network, &change.before, &change.after, mark, &more)?;

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 use super::error::Error;
 use super::netlink::bridge_port::{link_set_bpdu_guard, link_set_hairpin};
-use super::netlink::lent::{Account, accounts, lent_join, lent_prepare};
+use super::netlink::lent::{TapOwner, lent_join, lent_prepare, tap_owners};
 use super::netlink::link::{link_by_index, link_by_name};
 use super::netlink::nftables::{Guard, Nftables};
 use super::netlink::socket::Socket;
@@ -66,8 +66,8 @@ impl Lender {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn accounts(&mut self) -> Result<Vec<Account>, Error> {
-        accounts(&mut self.socket)
+    pub fn tap_owners(&mut self) -> Result<Vec<TapOwner>, Error> {
+        tap_owners(&mut self.socket)
     }
 
     /// Guards the tap, and takes out what guarded taps that are gone.
@@ -76,7 +76,7 @@ impl Lender {
     /// See [`Nftables::guard`].
     pub fn guard(&mut self, guard: &Guard<'_>) -> Result<(), Error> {
         let Self { socket, nftables: Some(nftables), .. } = self else { return Ok(()) };
-        let mut there = || Ok(accounts(socket)?.into_iter().map(|account| account.index).collect());
+        let mut there = || Ok(tap_owners(socket)?.into_iter().map(|tap| tap.index).collect());
         nftables.guard(guard, &mut there)
     }
 

@@ -9,7 +9,7 @@ use crate::model::{Element, Elements, IfName, Kind, Link, Loan, Mac};
 
 /// Where a tap joins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Berth {
+pub struct BridgePort {
     /// The bridge's number.
     pub bridge: u32,
     /// The MTU of its ports, in bytes.
@@ -24,7 +24,7 @@ pub struct Berth {
 ///
 /// # Errors
 /// Why it cannot: the network is not up, or the bridge is another's, or guests of this one have no bridge.
-pub fn lend(network: &Network, bridge: Option<&Link>) -> Result<Berth, Refusal> {
+pub fn lend(network: &Network, bridge: Option<&Link>) -> Result<BridgePort, Refusal> {
     let mut plan = Plan::default();
     let mtu = match &network.mode {
         Mode::Own(own) => match bridge {
@@ -41,27 +41,27 @@ pub fn lend(network: &Network, bridge: Option<&Link>) -> Result<Berth, Refusal> 
         })?,
         Mode::Direct(_) => return Err(Refusal::NotByHelper(network.name.clone())),
     };
-    berth(&network.bridge, bridge, mtu, plan)
+    bridge_port(&network.bridge, bridge, mtu, plan)
 }
 
 /// Where a user's tap joins a bridge that is no network's.
 ///
 /// # Errors
 /// Why it cannot: it is no bridge, or a network's, which alone says who joins that.
-pub fn lend_bridge(bridge: &Link) -> Result<Berth, Refusal> {
+pub fn lend_bridge(bridge: &Link) -> Result<BridgePort, Refusal> {
     let mut plan = Plan::default();
     let mtu = join(&mut plan, &bridge.name, Some(bridge)).map_err(|refusal| match refusal {
         Refusal::BridgeOfAnother(bridge, network) => Refusal::BridgeOfNetwork(bridge, network),
         refusal => refusal,
     })?;
-    berth(&bridge.name, Some(bridge), mtu, plan)
+    bridge_port(&bridge.name, Some(bridge), mtu, plan)
 }
 
-fn berth(name: &IfName, bridge: Option<&Link>, mtu: u32, plan: Plan) -> Result<Berth, Refusal> {
+fn bridge_port(name: &IfName, bridge: Option<&Link>, mtu: u32, plan: Plan) -> Result<BridgePort, Refusal> {
     match bridge {
         Some(bridge) if bridge.name == *name => {
             let stp = matches!(&bridge.kind, Kind::Bridge(options) if options.stp);
-            Ok(Berth { bridge: bridge.index, mtu, stp, notes: plan.notes })
+            Ok(BridgePort { bridge: bridge.index, mtu, stp, notes: plan.notes })
         }
         Some(bridge) => Err(Refusal::BridgeAlternativeName(name.clone(), bridge.name.clone())),
         None => Err(Refusal::NoSuchBridge(name.clone())),
@@ -76,7 +76,7 @@ pub fn tap_mac(loan: &Loan, guest: Option<&Guest>) -> Option<Mac> {
 
 /// What guards the port of a bridge behind which is a guest with this MAC. Where none of its addresses is known, of IPv4 or else of IPv6, it may have
 /// any that is nobody's.
-pub fn guard(link: u32, bridge: &IfName, mac: Mac, addresses: &[IpAddr]) -> Elements {
+pub fn guard_elements(link: u32, bridge: &IfName, mac: Mac, addresses: &[IpAddr]) -> Elements {
     let mut elements = Elements::from([Element::Guarded(link, bridge.clone()), Element::GuardMac(link, mac)]);
     elements.extend(addresses.iter().map(|ip| Element::Known { link, ipv4: ip.is_ipv4() }));
     elements.extend(addresses.iter().map(|ip| Element::GuardAddress(link, *ip)));

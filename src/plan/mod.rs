@@ -19,7 +19,8 @@ mod obstacle;
 mod overlap;
 mod ports;
 mod refusal;
-mod remedy;
+mod refusal_remedy;
+
 mod routing;
 mod rules;
 mod server;
@@ -36,7 +37,7 @@ pub use barrier::warnings;
 pub use bridge::is_unfinished;
 pub use detach::detach;
 pub use down::{Standing, down};
-pub use lend::{Berth, guard, lend, lend_bridge, tap_mac};
+pub use lend::{BridgePort, guard_elements, lend, lend_bridge, tap_mac};
 pub use mended::mended;
 pub use network::up;
 pub use obstacle::refuse_obstacles;

@@ -4,7 +4,7 @@
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use vnet::kernel::sys::{caller, capability, process, seal};
+use vnet::kernel::sys::{caller, capability, process, seccomp};
 
 use crate::confinement::{SOCKET, child, own};
 use crate::world::{World, output};
@@ -215,7 +215,7 @@ fn a_sealed_program_may_do_what_it_must() {
         call(libc::SYS_poll, &[0, 0, 0]),
     ];
     let ended = child(|| {
-        seal::close().unwrap();
+        seccomp::filter_install().unwrap();
         for call in calls {
             make(call);
         }
@@ -266,7 +266,7 @@ fn a_sealed_program_that_does_anything_else_ends() {
     calls.extend([libc::SYS_read, libc::SYS_getpid].map(|number| call(0x4000_0000 | number, &[-1])));
     for call in calls {
         let ended = child(|| {
-            seal::close().unwrap();
+            seccomp::filter_install().unwrap();
             make(call);
             "it went on".to_owned()
         });
@@ -278,7 +278,7 @@ fn a_sealed_program_that_does_anything_else_ends() {
 #[test]
 fn a_sealed_program_may_say_why_it_ends_by_itself() {
     let ended = child(|| {
-        seal::close().unwrap();
+        seccomp::filter_install().unwrap();
         std::process::abort()
     });
     assert!(matches!(ended.status, WaitStatus::Signaled(_, Signal::SIGABRT, _)), "{ended:?}");
@@ -292,7 +292,7 @@ fn a_sealed_program_may_say_why_it_ends_by_itself() {
         }));
         // SAFETY: in a child, which says nothing else there.
         unsafe { libc::dup2(SOCKET, 2) };
-        seal::close().unwrap();
+        seccomp::filter_install().unwrap();
         panic!("a mistake")
     });
     assert!(ended.said.starts_with("this is a mistake in vnet, please report it: "), "{ended:?}");
@@ -305,7 +305,7 @@ fn a_sealed_program_may_say_why_it_ends_by_itself() {
 fn a_sealed_program_sends_no_signal_but_that_which_ends_itself() {
     for call in [call(libc::SYS_tkill, &[1, 9]), call(libc::SYS_tgkill, &[1, 1, 15])] {
         let ended = child(|| {
-            seal::close().unwrap();
+            seccomp::filter_install().unwrap();
             make(call);
             "it went on".to_owned()
         });

@@ -2,7 +2,7 @@
 
 use super::address::address_read;
 use super::bridge_port::hairpin_read;
-use super::lent::account_read;
+use super::lent::tap_owner_read;
 use super::link_read::{link_read, listed_link_read};
 pub use super::nftables::fuzz::nftables;
 use super::running::running_read;
@@ -35,7 +35,7 @@ fn read(message: &Message<'_>) {
     if let (Ok(link), Ok(Some(listed))) = (link_read(message), listed_link_read(message)) {
         assert_eq!(link, listed);
     }
-    let _ = (account_read(message), running_read(message), tap_read(message));
+    let _ = (tap_owner_read(message), running_read(message), tap_read(message));
     let _ = (address_read(message), hairpin_read(message));
 }
 

@@ -20,7 +20,7 @@ const IFLA_TUN_OWNER: u16 = 1;
 
 /// A tap, and on whose account it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Account {
+pub struct TapOwner {
     /// The tap's number.
     pub index: u32,
     /// The user that it is lent to, or whose it is where nobody lent it; `None` where it is nobody's.
@@ -63,13 +63,13 @@ pub fn lent_join(socket: &mut Socket, index: u32, bridge: u32) -> Result<(), Err
 ///
 /// # Errors
 /// The kernel's.
-pub fn accounts(socket: &mut Socket) -> Result<Vec<Account>, Error> {
+pub fn tap_owners(socket: &mut Socket) -> Result<Vec<TapOwner>, Error> {
     let taps = || ask(0).nest(IFLA_LINKINFO, |info| info.attr_text(IFLA_INFO_KIND, "tun"));
-    let mut found: Vec<Account> = Vec::new();
+    let mut found: Vec<TapOwner> = Vec::new();
     let listed = socket.dump(taps, |(): &mut (), message| {
-        let account = account_read(message).map_err(malformed)?;
+        let tap = tap_owner_read(message).map_err(malformed)?;
         // A list that was begun anew shows some twice.
-        found.extend(account.filter(|account| !found.iter().any(|known| known.index == account.index)));
+        found.extend(tap.filter(|tap| !found.iter().any(|known| known.index == tap.index)));
         Ok(Next::More)
     });
     listed.map_err(|error| error.of("listing the taps"))?;
@@ -77,7 +77,7 @@ pub fn accounts(socket: &mut Socket) -> Result<Vec<Account>, Error> {
 }
 
 /// `None` for another kind of link, which a kernel that does not filter tells of as well.
-pub(super) fn account_read(message: &Message<'_>) -> Result<Option<Account>, Malformed> {
+pub(super) fn tap_owner_read(message: &Message<'_>) -> Result<Option<TapOwner>, Malformed> {
     let (link, attributes) = message.split::<16>()?;
     let Some(info) = find(attributes.clone(), IFLA_LINKINFO)? else { return Ok(None) };
     if find(info.nested(), IFLA_INFO_KIND)?.is_none_or(|kind| kind.text() != b"tun") {
@@ -88,11 +88,11 @@ pub(super) fn account_read(message: &Message<'_>) -> Result<Option<Account>, Mal
     let mark = alias.and_then(|alias| Mark::parse(std::str::from_utf8(alias.text()).ok()?));
     // Whoever holds a tap may make it another user's; its alias not.
     if let Some(Mark::Lent(loan)) = mark {
-        return Ok(Some(Account { index, user: Some(loan.user) }));
+        return Ok(Some(TapOwner { index, user: Some(loan.user) }));
     }
     let data = find(info.nested(), IFLA_INFO_DATA)?;
     let owner = data.map_or(Ok(None), |data| find(data.nested(), IFLA_TUN_OWNER))?;
-    Ok(Some(Account { index, user: owner.map(|owner| owner.u32()).transpose()? }))
+    Ok(Some(TapOwner { index, user: owner.map(|owner| owner.u32()).transpose()? }))
 }
 
 #[cfg(test)]

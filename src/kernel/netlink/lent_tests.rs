@@ -4,8 +4,8 @@
 use super::super::wire::{attributes, messages};
 use super::*;
 
-fn read(bytes: &[u8]) -> Option<Account> {
-    account_read(&messages(bytes).next().unwrap().unwrap()).unwrap()
+fn read(bytes: &[u8]) -> Option<TapOwner> {
+    tap_owner_read(&messages(bytes).next().unwrap().unwrap()).unwrap()
 }
 
 #[test]
@@ -34,5 +34,5 @@ fn a_lent_tap_is_on_the_account_of_whom_its_alias_names() {
 
 #[test]
 fn spoilt_accounts_are_errors_or_values() {
-    Socket::read_spoilt("link-tap-owned", |message| account_read(message).map_err(malformed));
+    Socket::read_spoilt("link-tap-owned", |message| tap_owner_read(message).map_err(malformed));
 }

@@ -67,7 +67,7 @@ pub fn keep_net_admin_only() -> Result<(), Error> {
 }
 
 /// What is in it no program that is run can get from its file. Without `CAP_SETPCAP` it stays, and no_new_privs does the
-/// same ([`super::seal`]).
+/// same ([`super::seccomp`]).
 fn drop_bounding_set() -> Result<(), Error> {
     for capability in 0..CAPABILITIES {
         // SAFETY: the call takes numbers.

@@ -37,7 +37,7 @@ mod ioctl {
     nix::ioctl_write_int_bad!(tun_set_owner, nix::request_code_write!(b'T', 204, size_of::<libc::c_int>()));
 }
 
-/// The requests that making a tap takes, as the kernel reads their numbers: 32 bits ([`super::seal`]).
+/// The requests that making a tap takes, as the kernel reads their numbers: 32 bits ([`super::seccomp`]).
 pub(super) const MAKING: [u32; 3] = [
     request(nix::request_code_write!(b'T', 202, size_of::<libc::c_int>())),
     request(nix::request_code_write!(b'T', 204, size_of::<libc::c_int>())),

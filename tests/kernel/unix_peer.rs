@@ -15,7 +15,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessageOwned, MsgFlags, SockFlag, SockType, bind, listen, recvmsg, socket,
     socketpair,
 };
-use vnet::kernel::sys::handover::UnixPeer;
+use vnet::kernel::sys::unix_peer::UnixPeer;
 
 use crate::confinement::child;
 

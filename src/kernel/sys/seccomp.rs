@@ -84,7 +84,7 @@ const OPAQUE: sock_filter = step(libc::BPF_LDX | libc::BPF_IMM, 0);
 ///
 /// # Errors
 /// The kernel's, which may be built without such filters: then nothing keeps the process to the list.
-pub fn close() -> Result<(), Error> {
+pub fn filter_install() -> Result<(), Error> {
     set_no_new_privs().map_err(|errno| Error::new("PR_SET_NO_NEW_PRIVS", errno))?;
     let mut filter = filter();
     let length = filter.len().try_into().unwrap_or_default();
