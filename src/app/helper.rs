@@ -25,7 +25,6 @@ use crate::kernel::Lender;
 use crate::kernel::sys::caller::caller;
 use crate::kernel::sys::unix_peer::UnixPeer;
 use crate::kernel::sys::{capability, descriptors, inheritance, process, seccomp};
-use crate::model::Caller;
 
 /// The program's name, before each line that it says.
 const PROGRAM: &str = "vnet-bridge-helper";
@@ -61,8 +60,8 @@ fn serve(arguments: &[OsString]) -> anyhow::Result<Vec<String>> {
         false => Failed::at("give up all other privileges")(error).into(),
     })?;
     let peer = UnixPeer::of(socket).map_err(Failed::at(TAKE_OVER))?;
-    let (uid, gid, groups) = caller().map_err(Failed::at("learn who asks"))?;
-    let admission = admit(&call, &Caller { uid, gid, groups })?;
+    let caller = caller().map_err(Failed::at("learn who asks"))?;
+    let admission = admit(&call, &caller)?;
     let mut lender = Lender::open(admission.is_guarded()).map_err(|error| admission.failed_to_begin(error))?;
     seccomp::filter_install().map_err(Failed::at("give up what is not needed"))?;
     let lent = lend(&call, &admission, &mut lender, &peer);

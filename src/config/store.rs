@@ -18,8 +18,8 @@ pub struct Store {
     reader: Rc<dyn Reader>,
 }
 
-/// Reads a file as whoever looks at the configuration may; `None` if there is no such file. A program has only the code of
-/// those that it makes.
+/// How a file is read: by whom it may be owned, or also by whom it may be read. A trait, so that a program links only the
+/// readers that it makes.
 trait Reader: Debug {
     fn text(&self, path: &Path) -> Result<Option<String>, Problem>;
 }

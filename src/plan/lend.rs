@@ -74,8 +74,8 @@ pub fn tap_mac(loan: &Loan, guest: Option<&Guest>) -> Option<Mac> {
     of_file.or_else(|| loan.mac.map(Mac::tap_end))
 }
 
-/// What guards the port of a bridge behind which is a guest with this MAC. Where none of its addresses is known, of IPv4 or else of IPv6, it may have
-/// any that is nobody's.
+/// What guards a port: its guest's MAC and addresses. Where no address of a family is known, the guest may use any that
+/// nobody else is known to have.
 pub fn guard_elements(link: u32, bridge: &IfName, mac: Mac, addresses: &[IpAddr]) -> Elements {
     let mut elements = Elements::from([Element::Guarded(link, bridge.clone()), Element::GuardMac(link, mac)]);
     elements.extend(addresses.iter().map(|ip| Element::Known { link, ipv4: ip.is_ipv4() }));

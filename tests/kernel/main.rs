@@ -1,8 +1,10 @@
 //! The binaries on a real kernel: each test makes a world of its own, namespaces that vanish with the test's thread.
 //!
-//! It needs root, or a user namespace in which the caller is root (`unshare -Urnm`), /dev/net/tun, iproute2, nftables,
-//! iptables, dnsmasq, busybox, strace, sysctl, setpriv and systemd-networkd, and what scripts/lib/firewalls.sh gets: ufw,
-//! firewalld, python and dbus-daemon. No test skips: what is missing is said in the failure.
+//! It needs the machine's root, for the helper is run by other users; without that, in a user namespace in which the caller
+//! is root (`unshare -Urnm`), those tests alone fail. It also needs /dev/net/tun, iproute2, nftables, iptables, dnsmasq,
+//! busybox, strace, sysctl, setpriv, setcap, systemd-networkd and QEMU with its own helper, and what
+//! scripts/lib/firewalls.sh gets: ufw, firewalld, python and dbus-daemon. No test skips: what is missing is said in the
+//! failure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod acl_matrix;

@@ -5,6 +5,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use vnet::kernel::sys::{caller, capability, process, seccomp};
+use vnet::model::Caller;
 
 use crate::confinement::{SOCKET, child, own};
 use crate::world::{World, output};
@@ -71,7 +72,7 @@ fn a_setuid_program_becomes_its_caller() {
         let kept = kept();
         let regained = (setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)), setgroups(&[]));
         let dumpable = nix::sys::prctl::get_dumpable().unwrap();
-        let (user, group, groups) = caller::caller().unwrap();
+        let Caller { uid: user, gid: group, groups } = caller::caller().unwrap();
         format!("{kept}; {}; {regained:?} {dumpable} {:?}", own("CapBnd"), (user, group, groups))
     });
     let refused = "(Err(EPERM), Err(EPERM))";

@@ -1,4 +1,4 @@
-//! Taps as the kernel was recorded to tell of them, and what is sent about one that is lent.
+//! Taps as the kernel was recorded to tell of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::super::wire::{attributes, messages};

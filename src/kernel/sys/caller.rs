@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use nix::unistd::{getgid, getgroups, getuid};
 
 use crate::kernel::error::Error;
+use crate::model::Caller;
 
 /// More groups than most users are in: the kernel tells them by one call where they fit.
 const MOST: usize = 64;
@@ -13,9 +14,9 @@ const MOST: usize = 64;
 ///
 /// # Errors
 /// Those of `getgroups`.
-pub fn caller() -> Result<(u32, u32, Vec<u32>), Error> {
+pub fn caller() -> Result<Caller, Error> {
     let groups = groups().map_err(|errno| Error::new("getgroups", errno))?;
-    Ok((getuid().as_raw(), getgid().as_raw(), groups))
+    Ok(Caller { uid: getuid().as_raw(), gid: getgid().as_raw(), groups })
 }
 
 fn groups() -> Result<Vec<u32>, Errno> {

@@ -1,5 +1,4 @@
-//! The open files that a caller leaves us: of those that we did not ask for none may be hit by what we write, and none
-//! may be kept open by us.
+//! The descriptors that a caller leaves open: what we write must reach none that we did not ask for, and we keep none open.
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
