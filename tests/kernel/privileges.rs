@@ -116,7 +116,7 @@ fn a_caller_may_be_in_many_groups() {
         setgroups(&many.iter().copied().map(Gid::from_raw).collect::<Vec<_>>()).unwrap();
         format!("{:?}", caller::caller().unwrap())
     });
-    assert_eq!(ended.well(), format!("{:?}", (0, 0, &many)));
+    assert_eq!(ended.well(), format!("{:?}", Caller { uid: 0, gid: 0, groups: many }));
 }
 
 /// What [`a_copy_of_the_program_keeps_one_capability`] runs as another user; by itself it says nothing.
