@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AddrGen, IfName, Loan, Mac, NetworkName};
+use super::{AddrGen, IfName, Loan, Mac, NetworkName, digest};
 
 /// Whose a link is: `vnet:NETWORK:owned` for one that we made, `vnet:NETWORK:port` for one that was given to us.
 ///
@@ -61,9 +61,7 @@ pub struct Former {
 impl Seal {
     /// The seal of what is described by these texts.
     pub fn of(texts: &[&str]) -> Self {
-        // FNV-1a, 32 bits: it tells one version of a file from the next.
-        let bytes = texts.iter().flat_map(|text| text.bytes());
-        Self(bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)))
+        Self(digest(texts.iter().flat_map(|text| text.bytes())))
     }
 
     fn parse(text: &str) -> Option<Self> {

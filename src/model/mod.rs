@@ -4,6 +4,7 @@
 mod account;
 mod address;
 mod chain;
+mod digest;
 mod docker;
 mod domain;
 mod firewall;
@@ -35,6 +36,7 @@ mod uplink;
 pub use account::{Accounts, Caller};
 pub use address::Address;
 pub use chain::{Base, Chain, Comparison, Hook, Lookup, Member, Ruleset, Source, Step, Verdict};
+pub use digest::digest;
 pub use docker::{Docker, DockerInstead, DockerRule, DockerTable};
 pub use domain::Domain;
 pub use firewall::{Barrier, Element, Elements, Firewall, Tables};

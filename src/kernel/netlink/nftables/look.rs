@@ -6,7 +6,8 @@ use super::batch::{
     Batch, NFT_MSG_GETCHAIN, NFT_MSG_GETGEN, NFT_MSG_GETRULE, NFT_MSG_GETSET, NFT_MSG_GETSETELEM, NFT_MSG_GETTABLE,
     TABLE, Table, request,
 };
-use super::element::{NFTA_LIST_ELEMENTS, NFTA_LIST_SET, NFTA_LIST_TABLE, element_get, element_read, elements_of};
+use super::element::{NFTA_LIST_ELEMENTS, NFTA_LIST_SET, NFTA_LIST_TABLE, element_get};
+use super::element_read::{element_read, elements_of};
 use super::ruleset::table_make;
 use super::set::{NFTA_SET_ID, Set};
 use crate::kernel::error::Error;

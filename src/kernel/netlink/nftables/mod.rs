@@ -10,6 +10,7 @@ mod chains;
 mod change;
 mod docker;
 mod element;
+mod element_read;
 mod expression;
 mod field;
 #[cfg(any(test, fuzzing))]
