@@ -12,11 +12,11 @@ use nix::errno::Errno;
 use super::error::Error;
 use super::netlink::bridge_port::{link_set_bpdu_guard, link_set_hairpin};
 use super::netlink::lent::{TapOwner, lent_join, lent_prepare, tap_owners};
-use super::netlink::link::{link_by_index, link_by_name};
-use super::netlink::nftables::{Guard, Nftables};
+use super::netlink::link::{link_by_index, link_by_name, links};
+use super::netlink::nftables::{Guard, LinksThere, Nftables};
 use super::netlink::socket::Socket;
 use super::sys::tun;
-use crate::model::{Elements, IfName, Link, Loan, Mac};
+use crate::model::{Elements, IfName, Link, Loan, Mac, Mark};
 
 /// What is needed to lend a tap.
 #[derive(Debug)]
@@ -76,8 +76,7 @@ impl Lender {
     /// See [`Nftables::guard`].
     pub fn guard(&mut self, guard: &Guard<'_>) -> Result<(), Error> {
         let Self { socket, nftables: Some(nftables), .. } = self else { return Ok(()) };
-        let mut there = || Ok(tap_owners(socket)?.into_iter().map(|tap| tap.index).collect());
-        nftables.guard(guard, &mut there)
+        nftables.guard(guard, &mut Links(socket))
     }
 
     /// Takes out what guards the tap.
@@ -112,5 +111,24 @@ impl Lender {
     /// The tap's queue.
     pub fn queue(&self) -> BorrowedFd<'_> {
         self.queue.as_fd()
+    }
+}
+
+/// The links that there are.
+struct Links<'a>(&'a mut Socket);
+
+impl LinksThere for Links<'_> {
+    fn taps(&mut self) -> Result<Vec<u32>, Error> {
+        Ok(tap_owners(self.0)?.into_iter().map(|tap| tap.index).collect())
+    }
+
+    fn of_networks(&mut self) -> Result<Vec<u32>, Error> {
+        let mut found = Vec::new();
+        links(self.0, |link, _| {
+            if let Some(Mark::Owned(..) | Mark::Lent(Loan { network: Some(_), .. })) = link.mark() {
+                found.push(link.index);
+            }
+        })?;
+        Ok(found)
     }
 }

@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::thread;
 
 use nix::errno::Errno;
-use vnet::kernel::Error;
-use vnet::kernel::netlink::nftables::{Guard, Nftables};
-use vnet::model::{Element, Elements, Firewall, IfName, NetworkName, Tables};
+use vnet::kernel::netlink::nftables::{Guard, LinksThere, Nftables};
+use vnet::kernel::{Error, Lender};
+use vnet::model::{Element, Elements, Firewall, IfName, Loan, NetworkName, Tables};
 
 use crate::world::{World, output};
 
@@ -48,11 +48,28 @@ fn up() {
     open().change(&name("lab"), &Elements::new(), &network(), MARK, &|| true).unwrap();
 }
 
+/// The links that there are: the taps, and those of networks.
+struct Links<'a>(&'a mut dyn FnMut() -> Vec<u32>, Result<Vec<u32>, Errno>);
+
+impl LinksThere for Links<'_> {
+    fn taps(&mut self) -> Result<Vec<u32>, Error> {
+        Ok(self.0())
+    }
+
+    fn of_networks(&mut self) -> Result<Vec<u32>, Error> {
+        self.1.clone().map_err(|errno| Error::new("listing the links", errno))
+    }
+}
+
 /// Guards a port for the network `lab`, of a bridge of ours or not.
 fn guard(elements: &Elements, is_ours: bool, live: &mut dyn FnMut() -> Vec<u32>) -> Result<(), Error> {
+    guard_among(elements, is_ours, &mut Links(live, Ok(Vec::new())))
+}
+
+fn guard_among(elements: &Elements, is_ours: bool, links: &mut dyn LinksThere) -> Result<(), Error> {
     let (network, bridge) = (name("lab"), bridge());
     let guard = Guard { network: &network, bridge: &bridge, is_ours, elements, mark: MARK };
-    open().guard(&guard, &mut || Ok(live()))
+    open().guard(&guard, links)
 }
 
 fn found() -> Firewall {
@@ -106,11 +123,41 @@ fn a_number_that_is_guarded_already_keeps_what_is_right_and_no_more() {
 fn links_that_cannot_be_listed_are_an_error_and_change_nothing() {
     let _world = World::new();
     up();
-    let (network_name, bridge, elements) = (name("lab"), bridge(), ports([7]));
-    let guard = Guard { network: &network_name, bridge: &bridge, is_ours: true, elements: &elements, mark: MARK };
-    let error = open().guard(&guard, &mut || Err(Error::new("listing links", Errno::ENOBUFS))).unwrap_err();
+    struct Unlisted;
+    impl LinksThere for Unlisted {
+        fn taps(&mut self) -> Result<Vec<u32>, Error> {
+            Err(Error::new("listing the taps", Errno::ENOBUFS))
+        }
+        fn of_networks(&mut self) -> Result<Vec<u32>, Error> {
+            Err(Error::new("listing the links", Errno::ENOBUFS))
+        }
+    }
+    let error = guard_among(&ports([7]), true, &mut Unlisted).unwrap_err();
     assert_eq!(error.errno, Errno::ENOBUFS, "{error}");
     must_have(&[network()]);
+    open().remove().unwrap();
+    let error = guard_among(&ports([7]), false, &mut Unlisted).unwrap_err();
+    assert_eq!(error.errno, Errno::ENOBUFS, "{error}");
+    assert_eq!(output("nft", "list ruleset"), "");
+}
+
+/// Empty tables in place of those that networks lost would keep `up` and `repair` from seeing that.
+#[test]
+fn no_tables_are_made_where_other_links_lost_theirs() {
+    let _world = World::new();
+    let nothing = &mut || panic!("nothing is guarded yet");
+    for links in [vec![5], vec![7, 5]] {
+        let error = guard_among(&ports([7]), false, &mut Links(nothing, Ok(links))).unwrap_err();
+        assert_eq!(error.errno, Errno::EUCLEAN, "{error}");
+        assert!(error.to_string().contains("a port of the network lab, whose firewall is gone or damaged"), "{error}");
+        assert_eq!(output("nft", "list ruleset"), "");
+    }
+    // The tap itself is marked already.
+    guard_among(&ports([7]), false, &mut Links(nothing, Ok(vec![7]))).unwrap();
+    must_have(&[ports([7])]);
+    // Where they are, nobody asks.
+    guard_among(&ports([8]), false, &mut Links(&mut || vec![7], Err(Errno::ENOBUFS))).unwrap();
+    must_have(&[ports([7, 8])]);
 }
 
 #[test]
@@ -158,6 +205,42 @@ fn a_bridge_that_is_not_ours_needs_no_table_and_gets_both() {
     assert_eq!(output("nft", "list ruleset"), "");
     open().unguard(&ports([8]), MARK).unwrap();
     assert_eq!(output("nft", "list ruleset"), "");
+}
+
+/// A tap lent on the network `lan`, of a bridge that is not ours.
+fn lend_on_lan() -> Result<Lender, Error> {
+    let (network, bridge): (_, IfName) = (name("lan"), "br0".parse().unwrap());
+    let mut lender = Lender::open(true)?;
+    let tap = lender.make("vu7-%d", 7, false)?;
+    let mac = Loan::derived_mac(&[], &network, &tap.name);
+    let loan = Loan { network: Some(network.clone()), user: 7, mac: Some(mac), of_guest_file: false };
+    lender.prepare(&tap, &loan, &mac.tap_end(), 1500)?;
+    let elements = [Element::Guarded(tap.index, bridge.clone()), Element::GuardMac(tap.index, mac)].into();
+    lender.guard(&Guard { network: &network, bridge: &bridge, is_ours: false, elements: &elements, mark: MARK })?;
+    Ok(lender)
+}
+
+#[test]
+fn a_lent_tap_hides_not_that_networks_lost_their_rules() {
+    let world = World::new();
+    let refused = || {
+        output("nft", "flush ruleset");
+        assert_eq!(lend_on_lan().map(drop).map_err(|error| error.errno), Err(Errno::EUCLEAN));
+        assert_eq!(output("nft", "list ruleset"), "");
+    };
+    world.network("lab", r#"{"mode": "isolated"}"#);
+    world.told("up lab");
+    refused();
+    world.told("down lab");
+    let lent = lend_on_lan().unwrap();
+    refused();
+    drop(lent);
+    // A tap on a bridge that is no network's needs none.
+    let mut plain = Lender::open(false).unwrap();
+    let tap = plain.make("vu8-%d", 8, false).unwrap();
+    let loan = Loan { network: None, user: 8, mac: None, of_guest_file: false };
+    plain.prepare(&tap, &loan, &tap.mac, 1500).unwrap();
+    world.must_come_true(|| lend_on_lan().map(drop).map_err(|error| error.to_string()));
 }
 
 #[test]

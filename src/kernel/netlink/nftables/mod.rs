@@ -27,7 +27,7 @@ use nix::errno::Errno;
 use self::batch::{Batch, Table};
 use self::change::Change;
 use self::element::element_new;
-pub use self::guard::Guard;
+pub use self::guard::{Guard, LinksThere};
 use self::ruleset::{table_delete, table_make, table_new};
 use crate::kernel::error::Error;
 use crate::kernel::netlink::socket::Socket;
