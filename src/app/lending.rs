@@ -134,8 +134,7 @@ fn join(
     (loan, mac, port): (&Loan, Mac, &BridgePort),
 ) -> Result<(), Failed> {
     let step = || format!("attach {} to {}", tap.name, admission.bridge());
-    let bpdu_guard = port.stp && admission.is_guarded();
-    lender.join(tap, port.bridge, admission.hairpin, bpdu_guard).map_err(Failed::at(step()))?;
+    lender.join(tap, port.bridge, admission.hairpin, admission.is_guarded()).map_err(Failed::at(step()))?;
     let (now, master) = lender.look(tap).map_err(Failed::at(step()))?;
     let as_it_should_be = master == Some(port.bridge)
         && now.up

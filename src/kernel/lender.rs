@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 
 use super::error::Error;
-use super::netlink::bridge_port::{link_set_bpdu_guard, link_set_hairpin};
+use super::netlink::bridge_port::{link_set_guarded, link_set_hairpin};
 use super::netlink::lent::{TapOwner, lent_join, lent_prepare, tap_owners};
 use super::netlink::link::{link_by_index, link_by_name, links};
 use super::netlink::nftables::{Guard, LinksThere, Nftables};
@@ -88,16 +88,17 @@ impl Lender {
     }
 
     /// Makes the tap a port of the bridge with this number, and sets it up; frames may leave by it that came in by it where
-    /// `hairpin`, and it takes no part in the spanning tree protocol where `bpdu_guard`.
+    /// `hairpin`, and none comes in past the guard where it is `guarded`.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn join(&mut self, tap: &Link, bridge: u32, hairpin: bool, bpdu_guard: bool) -> Result<(), Error> {
+    pub fn join(&mut self, tap: &Link, bridge: u32, hairpin: bool, guarded: bool) -> Result<(), Error> {
         lent_join(&mut self.socket, tap.index, bridge)?;
-        if bpdu_guard {
-            link_set_bpdu_guard(&mut self.socket, tap.index, true)?;
+        match (guarded, hairpin) {
+            (true, _) => link_set_guarded(&mut self.socket, tap.index, hairpin),
+            (false, true) => link_set_hairpin(&mut self.socket, tap.index, true),
+            (false, false) => Ok(()),
         }
-        if hairpin { link_set_hairpin(&mut self.socket, tap.index, true) } else { Ok(()) }
     }
 
     /// The tap as it is now, and the number of the bridge that it is a port of.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::bridge::{is_unfinished, join, join_uplink};
 use super::{Plan, Refusal};
 use crate::config::{Guest, Mode, Network};
-use crate::model::{Element, Elements, IfName, Kind, Link, Loan, Mac};
+use crate::model::{Element, Elements, IfName, Link, Loan, Mac};
 
 /// Where a tap joins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +14,6 @@ pub struct BridgePort {
     pub bridge: u32,
     /// The MTU of its ports, in bytes.
     pub mtu: u32,
-    /// Whether the bridge runs the spanning tree protocol.
-    pub stp: bool,
     /// What is worth saying though nothing need be done about it.
     pub notes: Vec<String>,
 }
@@ -59,10 +57,7 @@ pub fn lend_bridge(bridge: &Link) -> Result<BridgePort, Refusal> {
 
 fn bridge_port(name: &IfName, bridge: Option<&Link>, mtu: u32, plan: Plan) -> Result<BridgePort, Refusal> {
     match bridge {
-        Some(bridge) if bridge.name == *name => {
-            let stp = matches!(&bridge.kind, Kind::Bridge(options) if options.stp);
-            Ok(BridgePort { bridge: bridge.index, mtu, stp, notes: plan.notes })
-        }
+        Some(bridge) if bridge.name == *name => Ok(BridgePort { bridge: bridge.index, mtu, notes: plan.notes }),
         Some(bridge) => Err(Refusal::BridgeAlternativeName(name.clone(), bridge.name.clone())),
         None => Err(Refusal::NoSuchBridge(name.clone())),
     }

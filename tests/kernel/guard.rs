@@ -15,7 +15,9 @@ use nix::ifaddrs::getifaddrs;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, send, socket};
 use nix::unistd::Pid;
+use vnet::kernel::netlink::bridge_port::link_set_guarded;
 use vnet::kernel::netlink::nftables::Nftables;
+use vnet::kernel::netlink::socket::Socket;
 use vnet::model::{Element, Elements, IfName, NetworkName};
 
 use crate::guard_frames::{MARKED, all_frames};
@@ -97,6 +99,10 @@ impl Ground {
             world.ip(&format!("link add {port} type veth peer {port}1"));
             world.ip(&format!("link set {port} master {bridge} up"));
             world.ip(&format!("link set {port}1 arp off up"));
+        }
+        let mut route = Socket::open_route().unwrap();
+        for port in ["known", "any", "far"] {
+            link_set_guarded(&mut route, number(port), false).unwrap();
         }
         for link in ["known", "any", "other", "far"].map(|port| [port.to_owned(), format!("{port}1")]).concat() {
             world.must_come_true(|| match fs::read_to_string(format!("/sys/class/net/{link}/operstate")).unwrap() {

@@ -84,6 +84,16 @@ fn udp(from: u16, to: u16) -> Vec<u8> {
     [from.to_be_bytes(), to.to_be_bytes(), [0, 16], [0, 0]].concat().into_iter().chain([0; 8]).collect()
 }
 
+/// A request of DHCP for an address of this kind.
+fn bootp(kind: [u8; 2], of: [u8; 6]) -> Vec<u8> {
+    [&[0, 68, 0, 67, 0, 244, 0, 0][..], &[1], &kind, &[0; 25], &of, &[0; 202]].concat()
+}
+
+/// One for the address of a MAC.
+fn asks(mac: [u8; 6]) -> Vec<u8> {
+    bootp([1, 6], mac)
+}
+
 /// A neighbour's message: its type, its target, and an option.
 fn nd(kind: u8, target: &str) -> Vec<u8> {
     [&[kind, 0, 0, 0, 0x20, 0, 0, 0][..], &v6(target), &[2, 1, 0, 0, 0, 0, 0, 0]].concat()
@@ -138,6 +148,11 @@ fn known_frames(add: &mut Add<'_>, passes: bool, stays: bool) {
     add(stays, "a frame of two VLANs", own(0x88a8, tagged(&[0x88a8, 0x8100, IP], ip4(ip, UDP, &udp(9, 9)))));
     add(stays, "a frame of a VLAN of the old kind", own(0x9100, tagged(&[0x9100, IP], ip4(ip, UDP, &udp(9, 9)))));
     add(stays, "a frame that tells its length", own(38, [&[0xaa, 0xaa, 3, 0, 0, 0, 8, 0][..], &[0; 30]].concat()));
+    for (last, what) in [(0, "a frame to the bridges' group"), (14, "one to LLDP's"), (15, "one to the last of these")]
+    {
+        add(stays, what, ether([1, 0x80, 0xc2, 0, 0, last], KNOWN, IP, &ip4(ip, UDP, &udp(9, 9))));
+    }
+    add(passes, "one to another group", ether([1, 0x80, 0xc2, 0, 0, 16], KNOWN, IP, &ip4(ip, UDP, &udp(9, 9))));
     let stp = [&[0x42, 0x42, 3][..], &[0; 35]].concat();
     add(stays, "STP", ether([1, 0x80, 0xc2, 0, 0, 0], KNOWN, 38, &stp));
     add(stays, "RARP", own(RARP, arp(3, KNOWN, "0.0.0.0", "0.0.0.0")));
@@ -162,7 +177,18 @@ fn known_frames(add: &mut Add<'_>, passes: bool, stays: bool) {
     // IPv4.
     add(passes, "a datagram", own(IP, ip4(ip, UDP, &udp(9, 9))));
     add(passes, "an echo request", own(IP, ip4(ip, ICMP, &icmp(8))));
-    add(passes, "who asks for an address", own(IP, ip4("0.0.0.0", UDP, &udp(68, 67))));
+    add(passes, "who asks for an address", own(IP, ip4("0.0.0.0", UDP, &asks(KNOWN))));
+    add(passes, "who renews it", own(IP, ip4(ip, UDP, &asks(KNOWN))));
+    add(stays, "who renews one that is not theirs", own(IP, ip4("10.1.0.77", UDP, &asks(KNOWN))));
+    add(stays, "who asks for another's address", own(IP, ip4("0.0.0.0", UDP, &asks(ANY))));
+    add(stays, "who renews another's address", own(IP, ip4(ip, UDP, &asks(ANY))));
+    add(stays, "the same behind options", own(IP, packet4(ip, (&[1; 8], 0, 0), UDP, &asks(ANY))));
+    add(stays, "who asks as what is not Ethernet", own(IP, ip4("0.0.0.0", UDP, &bootp([6, 6], KNOWN))));
+    add(stays, "who asks with a longer MAC", own(IP, ip4("0.0.0.0", UDP, &bootp([1, 16], KNOWN))));
+    add(stays, "a request that ends before the MAC", own(IP, ip4("0.0.0.0", UDP, &udp(68, 67))));
+    add(stays, "its first fragment", own(IP, packet4("0.0.0.0", (&[], 0x2000, 0), UDP, &asks(KNOWN)[..32])));
+    add(passes, "a fragment that has the MAC", own(IP, packet4("0.0.0.0", (&[], 0x2000, 0), UDP, &asks(KNOWN)[..48])));
+    add(passes, "a later fragment with a server's port", own(IP, packet4(ip, (&[], 100, 0), UDP, &udp(68, 67))));
     add(stays, "what else comes from nowhere", own(IP, ip4("0.0.0.0", UDP, &udp(68, 69))));
     add(stays, "the host's address", own(IP, ip4("10.1.0.1", UDP, &udp(9, 9))));
     add(stays, "nobody's address", own(IP, ip4("10.1.0.77", UDP, &udp(9, 9))));
@@ -240,6 +266,9 @@ fn any_frames(add: &mut Add<'_>, passes: bool, stays: bool) {
     let own = |kind, payload: Vec<u8>| ether(EVERYBODY, ANY, kind, &payload);
     add(passes, "any address", own(IP, ip4("10.1.0.77", UDP, &udp(9, 9))));
     add(passes, "what comes from nowhere", own(IP, ip4("0.0.0.0", UDP, &udp(68, 69))));
+    add(passes, "who asks for an address", own(IP, ip4("0.0.0.0", UDP, &asks(ANY))));
+    add(passes, "who renews any", own(IP, ip4("10.1.0.77", UDP, &asks(ANY))));
+    add(stays, "who asks for another's address", own(IP, ip4("0.0.0.0", UDP, &asks(KNOWN))));
     add(stays, "the host's address", own(IP, ip4("10.1.0.1", UDP, &udp(9, 9))));
     add(stays, "another guest's address", own(IP, ip4("10.1.0.10", UDP, &udp(9, 9))));
     add(stays, "what a DHCP server says", own(IP, ip4("10.1.0.77", UDP, &udp(67, 68))));

@@ -54,7 +54,9 @@ fn cases(me: Mac, number: u8, bridge: Mac, router: &str) -> Vec<Case> {
     case("its own question", Always, ethernet(me, ARP, &greeting));
     case("its own answer", Always, ethernet(me, ARP, &arp(2, (me, own), "10.1.0.1")));
     case("it looks whether its address is free", Always, ethernet(me, ARP, &arp(1, (me, "0.0.0.0"), own)));
-    let discover = ipv4(UDP, "0.0.0.0", "255.255.255.255", &udp(68, 67, b"x"));
+    // Of BOOTP no more than whose address is asked for: a server goes by that.
+    let asks = [&[1, 1, 6, 0][..], &[0; 24], &me, &[0; 202]].concat();
+    let discover = ipv4(UDP, "0.0.0.0", "255.255.255.255", &udp(68, 67, &asks));
     case("it asks for an address", Always, ethernet(me, IP4, &discover));
     let solicit = ipv6(UDP, own_link, "ff02::1:2", &udp(546, 547, b"x"));
     case("it asks for an address by DHCPv6", Always, ethernet(me, IP6, &solicit));

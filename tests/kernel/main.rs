@@ -34,6 +34,7 @@ mod frames;
 mod guard;
 mod guard_batch;
 mod guard_frames;
+mod guard_reserved;
 mod healing;
 mod helper_acl;
 mod helper_crowd;

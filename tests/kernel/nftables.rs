@@ -128,13 +128,14 @@ fn listing() -> (String, String) {
     (output("nft", "list ruleset"), output("nft", "--terse --debug=netlink list ruleset"))
 }
 
-/// What `nft` made of the ruleset's file, and in place of what stands in the chain `claims` for what it cannot write the
-/// way in which it prints that.
+/// What `nft` made of the ruleset's file, and in place of what stands in the chains `claims` and `to_server` for what it
+/// cannot write the way in which it prints that.
 fn as_we_can_say((text, expressions): (String, String)) -> (String, String) {
-    let stands_for = [
+    let target = [
         ("iif . ip6 daddr @addr6 return", "meta protocol ip6 iif . @th,64,128 @addr6 return"),
         ("meta mark . ip6 daddr @own6 drop", "meta protocol ip6 meta mark . @th,64,128 @own6 drop"),
     ];
+    let client = [("iif . ether saddr @mac return", "iif . @th,288,48 @mac return")];
     let behind = |text: &str, chain: &str, stands_for: &[(&str, &str)]| {
         let (before, rest) = text.split_once(chain).unwrap_or_else(|| panic!("{chain}: {text}"));
         let said = stands_for.iter().fold(rest.to_owned(), |rest, (here, there)| {
@@ -143,9 +144,12 @@ fn as_we_can_say((text, expressions): (String, String)) -> (String, String) {
         });
         [before, chain, &said].concat()
     };
-    let load = [("16b @ network header + 24 ", "16b @ transport header + 8 ")];
-    let expressions = behind(&expressions, "bridge vnet claims ", &load);
-    (behind(&text, "chain claims", &stands_for), behind(&expressions, "chain claims", &stands_for))
+    let target_load = [("16b @ network header + 24 ", "16b @ transport header + 8 ")];
+    let client_load = [("6b @ link header + 6 ", "6b @ transport header + 36 ")];
+    let expressions = behind(&expressions, "bridge vnet claims ", &target_load);
+    let expressions = behind(&expressions, "bridge vnet to_server ", &client_load);
+    let said = |text: &str| behind(&behind(text, "chain claims", &target), "chain to_server", &client);
+    (said(&text), said(&expressions))
 }
 
 fn must_list_the_same(of: &str, (text, expressions): &(String, String)) {
@@ -221,7 +225,9 @@ fn damage_is_seen_and_mended() {
         &|| "add chain inet vnet more".into(),
         &|| "add set inet vnet more { type ifname ; }".into(),
         &|| "add chain inet vnet forward { policy drop ; }".into(),
-        &|| "flush chain bridge vnet guarded ; flush chain bridge vnet in_arp ; delete set bridge vnet mac".into(),
+        &|| {
+            "flush chain bridge vnet guarded ; flush chain bridge vnet in_arp ; flush chain bridge vnet to_server ; delete set bridge vnet mac".into()
+        },
     ];
     for damage in damages {
         let damage = damage();

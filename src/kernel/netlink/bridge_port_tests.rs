@@ -25,6 +25,7 @@ fn a_link_that_is_no_port_says_nothing() {
 fn a_port_is_changed_in_its_bridges_family() {
     assert_eq!(Socket::sent_by(|socket| link_set_hairpin(socket, 6, true)), Socket::recorded("request-hairpin-on"));
     assert_eq!(Socket::sent_by(|socket| link_set_hairpin(socket, 6, false)), Socket::recorded("request-hairpin-off"));
+    assert_eq!(Socket::sent_by(|socket| link_set_guarded(socket, 6, true)), Socket::recorded("request-guarded"));
 }
 
 #[test]

@@ -46,9 +46,9 @@ pub(super) enum Step {
     /// The field has another value.
     IsNot(Field, u32),
     /// The field's first bits, as many as the second number says, are those of the first.
-    Begins(Field, u16, u32),
+    Begins(Field, u32, u32),
     /// They are not.
-    BeginsNot(Field, u16, u32),
+    BeginsNot(Field, u32, u32),
     /// The field has one of these bits.
     Has(Field, u32),
     /// The field has all of these bits.
@@ -200,12 +200,12 @@ fn bitwise(list: Request, (mask, length): ([u8; 16], usize), flip: [u8; 16], nam
     })
 }
 
-fn begins(list: Request, field: Field, operator: u32, top: u16, bits: u32) -> Request {
+fn begins(list: Request, field: Field, operator: u32, top: u32, bits: u32) -> Request {
     let (_, length) = field.load();
     let list = load(list, &[field]);
     let mask = u128::MAX.checked_shl(128 - bits).unwrap_or_default().to_be_bytes();
     let list = bitwise(list, (mask, length), [0; 16], field.is_of_bits());
-    compare(list, operator, ((u128::from(top) << 112).to_be_bytes(), length))
+    compare(list, operator, ((u128::from(top) << 96).to_be_bytes(), length))
 }
 
 fn lookup(list: Request, set: Set, flags: u32, is_map: bool) -> Request {

@@ -6,7 +6,9 @@ pub(super) enum Field {
     /// `meta mark`
     Mark,
     /// `iif`
-    In,
+    InIndex,
+    /// `meta iiftype`, of two bytes
+    InType,
     /// `iifname`
     InName,
     /// `oifname`
@@ -59,10 +61,16 @@ pub(super) enum Field {
     NdTarget,
     /// Its first two bytes
     NdTargetFirst,
+    /// `ether daddr`
+    EtherTarget,
     /// `ether saddr`
     EtherSource,
     /// `ether type`
     EtherType,
+    /// What kind of address BOOTP's `chaddr` is, and its length
+    BootpType,
+    /// BOOTP's `chaddr`, as long as a MAC: whose address is asked for
+    BootpEther,
     /// `arp saddr ether`
     ArpSourceEther,
     /// `arp saddr ip`
@@ -99,9 +107,10 @@ impl Field {
         const TRANSPORT: u32 = 2;
         match self {
             Self::EtherProtocol => (Load::Meta(1, false), 2),
-            Self::In => (Load::Meta(4, true), 4),
+            Self::InIndex => (Load::Meta(4, true), 4),
             Self::Mark => (Load::Meta(3, true), 4),
             Self::Out => (Load::Meta(5, true), 4),
+            Self::InType => (Load::Meta(8, true), 2),
             Self::InName => (Load::Meta(6, false), 16),
             Self::OutName => (Load::Meta(7, false), 16),
             Self::Family => (Load::Meta(15, false), 1),
@@ -115,6 +124,7 @@ impl Field {
             Self::FragmentPlace4 => (Load::Payload(NETWORK, 6), 2),
             Self::FragmentPlace => (Load::Header(44, 2), 2),
             Self::TransportStart => (Load::Payload(TRANSPORT, 0), 4),
+            Self::EtherTarget => (Load::Payload(LINK, 0), 6),
             Self::EtherSource => (Load::Payload(LINK, 6), 6),
             Self::EtherType => (Load::Payload(LINK, 12), 2),
             Self::Source4 => (Load::Payload(NETWORK, 12), 4),
@@ -132,13 +142,15 @@ impl Field {
             Self::NdTarget => (Load::Payload(TRANSPORT, 8), 16),
             Self::NdTargetFirst => (Load::Payload(TRANSPORT, 8), 2),
             Self::TargetPort => (Load::Payload(TRANSPORT, 2), 2),
+            Self::BootpType => (Load::Payload(TRANSPORT, 9), 2),
+            Self::BootpEther => (Load::Payload(TRANSPORT, 36), 6),
             Self::IcmpType => (Load::Payload(TRANSPORT, 0), 1),
         }
     }
 
     /// Whether `nft` knows it as some bits of its bytes, or by its place alone.
     pub(super) const fn is_of_bits(self) -> bool {
-        matches!(self, Self::FragmentPlace | Self::FragmentPlace4 | Self::NdTargetFirst)
+        matches!(self, Self::EtherTarget | Self::FragmentPlace | Self::FragmentPlace4 | Self::NdTargetFirst)
     }
 
     /// How many bytes it takes in registers.
@@ -150,7 +162,9 @@ impl Field {
     pub(super) fn value(self, number: u32) -> ([u8; 16], usize) {
         let (load, length) = self.load();
         let bytes = match load {
-            Load::Meta(_, true) | Load::Ct(_) | Load::Fib(_) => first_bytes(number.to_ne_bytes()),
+            Load::Meta(_, true) | Load::Ct(_) | Load::Fib(_) if cfg!(target_endian = "little") => {
+                first_bytes(number.to_le_bytes())
+            }
             _ => u128::from(number)
                 .checked_shl(128 - 8 * u32::try_from(length).unwrap_or_default())
                 .unwrap_or_default()

@@ -77,19 +77,25 @@ fn as_the_kernel_lists(shapes: &mut [Shape]) {
     }
 }
 
-/// Puts into a rule of the chain `claims` what `ruleset.nft` says that words stand for there.
+/// Puts into a rule of the chains `claims` and `to_server` what `ruleset.nft` says that words stand for there.
 fn as_we_can_say(shapes: &mut [Shape]) {
     let name = |name: &str| Shape::Leaf(1, [name.as_bytes(), &[0]].concat());
     let number = |kind, number: u32| Shape::Leaf(kind, number.to_be_bytes().to_vec());
-    let claims = shapes.contains(&Shape::Leaf(2, b"claims\0".to_vec()));
+    // The header, the offset and the length of what stands there, and the first two of what it stands for.
+    let (words, meant) =
+        match shapes.iter().find_map(|shape| if let Shape::Leaf(2, chain) = shape { Some(&chain[..]) } else { None }) {
+            Some(b"claims\0") => ([1, 24, 16], [2, 8]),
+            Some(b"to_server\0") => ([0, 6, 6], [2, 36]),
+            _ => return,
+        };
     let Some(Shape::Nest(4, expressions)) = shapes.iter_mut().find(|shape| matches!(shape, Shape::Nest(4, _))) else {
         return;
     };
-    for expression in expressions.iter_mut().filter(|_| claims) {
+    for expression in expressions {
         let Shape::Nest(1, parts) = expression else { panic!("{expression:?}") };
         let [what, Shape::Nest(2, data)] = &mut parts[..] else { continue };
-        if *what == name("payload") && data[1..] == [number(2, 1), number(3, 24), number(4, 16)] {
-            data[1..3].clone_from_slice(&[number(2, 2), number(3, 8)]);
+        if *what == name("payload") && data[1..] == [number(2, words[0]), number(3, words[1]), number(4, words[2])] {
+            data[1..3].clone_from_slice(&[number(2, meant[0]), number(3, meant[1])]);
         }
     }
 }

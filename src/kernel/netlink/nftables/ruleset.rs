@@ -15,8 +15,8 @@ use super::expression::Step::{
 use super::expression::{IPV4, IPV6, Step, expressions};
 use super::field::Field;
 use super::field::Field::{
-    Family, InName, Out, OutName, Protocol, Source4, Source4First, Source6, SourceType, State, Status, Target4,
-    Target4First, Target6, Target6First, TargetPort, TargetType,
+    EtherTarget, Family, InName, InType, Out, OutName, Protocol, Source4, Source4First, Source6, SourceType, State,
+    Status, Target4, Target4First, Target6, Target6First, TargetPort, TargetType,
 };
 use super::ruleset_bridge::BRIDGE;
 use super::set::{Set, set_new};
@@ -69,7 +69,15 @@ const DNATTED: u32 = 1 << 5;
 const V4: Step = Is(Family, IPV4);
 const V6: Step = Is(Family, IPV6);
 /// fe80::/10
-pub(super) const LINK_LOCAL: u16 = 0xfe80;
+pub(super) const LINK_LOCAL: u32 = 0xfe80_0000;
+/// 224.0.0.0/4
+const GROUPS4: u32 = 0xe000_0000;
+/// 01:80:c2:00:00:00 and the fifteen behind it, as many bits as [`RESERVED_BITS`]: IEEE 802.1Q's groups that no bridge
+/// forwards. Linux gives such frames to the host as the port's own, before a bridge's rules see them.
+pub(super) const RESERVED: u32 = 0x0180_c200;
+pub(super) const RESERVED_BITS: u32 = 44;
+/// ARPHRD_ETHER
+const ETHER: u32 = 1;
 const IS_NAMED: &[Field] = &[Protocol, TargetPort];
 const IS_NAMED_AT4: &[Field] = &[Target4, Protocol, TargetPort];
 const IS_NAMED_AT6: &[Field] = &[Target6, Protocol, TargetPort];
@@ -80,6 +88,7 @@ const INET: &[Chain] = &[
         name: "raw_pre",
         base: Some((FILTER, PREROUTING, -300)),
         rules: &[
+            &[Is(InType, ETHER), Begins(EtherTarget, RESERVED, RESERVED_BITS), Drop],
             &[NotIn(&[InName], Set::Bridges), Accept],
             &[V4, Is(Target4First, 127), Drop],
             &[NotIn(&[InName], Set::Hosts), Accept],
@@ -124,7 +133,7 @@ const INET: &[Chain] = &[
             &[V6, In(&[OutName, Source6], Set::Net6), Has(Status, DNATTED), Masquerade],
             &[In(&[OutName], Set::Bridges), V4, Is(Source4First, 127), Has(Status, DNATTED), Masquerade],
             &[In(&[OutName], Set::Bridges), Return],
-            &[V4, Begins(Target4, 0xe000, 4), Return],
+            &[V4, Begins(Target4, GROUPS4, 4), Return],
             &[V4, Is(Target4, u32::MAX), Return],
             &[V6, Is(Target6First, 0xff), Return],
             &[Is(Protocol, TCP), V4, Map(&[Source4], Set::Source4), SnatPorts(IPV4)],
@@ -150,7 +159,7 @@ const INET: &[Chain] = &[
             &[Has(State, ESTABLISHED_RELATED), Accept],
             &[V4, In(&[InName, Target4], Set::Net4), Accept],
             &[V6, In(&[InName, Target6], Set::Net6), Accept],
-            &[V4, Begins(Target4, 0xe000, 4), Accept],
+            &[V4, Begins(Target4, GROUPS4, 4), Accept],
             &[V4, Is(Target4, u32::MAX), Accept],
             &[V6, Begins(Target6, LINK_LOCAL, 10), Accept],
             &[V6, Is(Target6First, 0xff), Accept],
