@@ -63,7 +63,9 @@ impl fmt::Display for Failed {
             _ => ("the kernel refused", "try again, and report it if it stays so"),
         };
         let reason = self.error.reason();
-        write!(f, "cannot {}: {why} ({}: {reason}); {remedy}; nothing is changed", self.step, self.error.request)
+        // A request that ends with a clause has its comma for a verb.
+        let request = self.error.request.trim_end_matches(',');
+        write!(f, "cannot {}: {why} ({request}: {reason}); {remedy}; nothing is changed", self.step)
     }
 }
 

@@ -344,7 +344,7 @@ fn without_a_tun_or_a_firewall_it_says_so() {
     let before = site.world.picture();
     let asked = caller.ask(&site.world, GUARDED);
     let line = "cannot guard vu65533-0: the firewall's tables are not as vnet makes them (guarding a port of the network lab, \
-                whose firewall is gone or damaged,: EUCLEAN: Structure needs cleaning); an administrator mends it: vnet \
+                whose firewall is gone or damaged: EUCLEAN: Structure needs cleaning); an administrator mends it: vnet \
                 repair; nothing is changed";
     assert_eq!(asked.refused(1), line);
     site.world.must_look_like(&before);
