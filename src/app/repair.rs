@@ -42,6 +42,8 @@ pub fn run(names: &[OsString], all: bool) -> anyhow::Result<Answer> {
     let (up, left): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| is_up(&links, name));
     let mut answer = Answer::good(String::new());
     if !named {
+        // Each by a socket of its own: where an answer is lost its rest is still on the way.
+        let mut host = Host::open(host.mark())?.with_taps().with_ip_config();
         match unmarked_remove(&settings, &mut host) {
             Ok(removed) => removed.iter().for_each(|link| {
                 tell(
@@ -71,15 +73,25 @@ pub fn run(names: &[OsString], all: bool) -> anyhow::Result<Answer> {
         }
     }
     if !named {
+        let mut host = Host::open(host.mark())?;
         match dead_loans_remove(&mut host) {
             Ok(removed) => removed.iter().for_each(|tap| {
                 tell(&settings, &mut answer, &format!("removed the dead tap {tap}, which was lent"));
             }),
             Err(error) => answer.complain(&format!("{error:#}"), exit_code(&error)),
         }
-    }
-    if !named && tables_remove(&settings, &mut host)? {
-        tell(&settings, &mut answer, "removed the firewall's tables, which somebody changed and no network needs");
+        let mut host = Host::open(host.mark())?;
+        match tables_remove(&settings, &mut host) {
+            Ok(true) => {
+                tell(
+                    &settings,
+                    &mut answer,
+                    "removed the firewall's tables, which somebody changed and no network needs",
+                );
+            }
+            Ok(false) => {}
+            Err(error) => answer.complain(&format!("{error:#}"), exit_code(&error)),
+        }
     }
     Ok(answer)
 }
