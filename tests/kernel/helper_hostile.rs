@@ -379,7 +379,7 @@ fn low_limits_are_raised_or_an_error() {
     }
     // The kernel may end it at any moment, and the next run takes out what guarded its tap.
     for (caller, place) in site.callers.iter().flat_map(|caller| PLACES.map(|place| (caller, place))) {
-        drop(site.ask_with(caller, place, &|command: &mut Command| limit(command, Resource::RLIMIT_CPU, 0, 0)));
+        drop(site.ask_with(caller, place, |command: &mut Command| limit(command, Resource::RLIMIT_CPU, 0, 0)));
     }
     site.repair();
     site.must_be_untouched();
