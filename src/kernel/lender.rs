@@ -126,7 +126,9 @@ impl LinksThere for Links<'_> {
     fn of_networks(&mut self) -> Result<Vec<u32>, Error> {
         let mut found = Vec::new();
         links(self.0, |link, _| {
-            if let Some(Mark::Owned(..) | Mark::Lent(Loan { network: Some(_), .. })) = link.mark() {
+            // What another helper is just making has no guard yet, and lost none.
+            let has_lost = !link.is_being_lent();
+            if let (true, Some(Mark::Owned(..) | Mark::Lent(Loan { network: Some(_), .. }))) = (has_lost, link.mark()) {
                 found.push(link.index);
             }
         })?;
