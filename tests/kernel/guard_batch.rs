@@ -233,6 +233,10 @@ fn a_lent_tap_hides_not_that_networks_lost_their_rules() {
     refused();
     world.told("down lab");
     let lent = lend_on_lan().unwrap();
+    // One that is just being made has lost nothing.
+    output("nft", "flush ruleset");
+    lend_on_lan().map(drop).unwrap();
+    output("ip", "link set vu7-0 up");
     refused();
     drop(lent);
     // A tap on a bridge that is no network's needs none.
