@@ -144,6 +144,8 @@ impl Admission {
 /// # Errors
 /// [`Denied`]; or, of files that the user may read, what is wrong with them.
 pub(super) fn admit(call: &Call, caller: &Caller) -> anyhow::Result<Admission> {
+    // From before the first of them is read.
+    let until = clock::now() + PATIENCE;
     let files = Rc::new(Trusted::default());
     let gate = Gate {
         store: Store::trusted(CONFIG_DIR.into(), Rc::clone(&files)),
@@ -162,7 +164,7 @@ pub(super) fn admit(call: &Call, caller: &Caller) -> anyhow::Result<Admission> {
         mark: settings.mark,
         machine_id: Vec::new(),
         joins,
-        until: clock::now() + PATIENCE,
+        until,
         is_pinned: None,
         hairpin: false,
         is_unknown: false,

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::observe::{others, seen};
+use super::observe::seen;
+use super::others::others;
 use super::settings::Settings;
 use crate::config::{Guest, Network};
 use crate::kernel::Host;

@@ -83,7 +83,7 @@ impl fmt::Display for OverQuota {
         let Self { user, quota } = self;
         write!(
             f,
-            "user {user} may have {quota} taps, and has as many; stop a guest, or let an administrator raise \"quota\" in /etc/vnet/vnet.json"
+            "user {user} has used up its quota of taps, which is {quota}; stop a guest, or let an administrator raise \"quota\" in /etc/vnet/vnet.json"
         )
     }
 }

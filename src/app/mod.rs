@@ -28,6 +28,7 @@ mod lock;
 mod log;
 mod networks;
 mod observe;
+mod others;
 mod pending;
 pub mod plan;
 pub mod repair;

@@ -12,7 +12,7 @@ use super::give_back;
 use super::journal::Journal;
 use super::lock::lock_network;
 use super::networks::{all_names, network, parsed};
-use super::observe::others;
+use super::others::others;
 use super::settings::Settings;
 use super::unmarked::unmarked_remove;
 use super::up::{admitted, log, raise_silently, take_card};

@@ -32,7 +32,7 @@ fn sixty_four_helpers_at_once_all_succeed_and_one_more_is_too_many() {
             assert_eq!(macs.len(), QUOTA);
             assert_eq!(site.guarded(), QUOTA);
         }
-        let line = "user 65533 may have 64 taps, and has as many; stop a guest, or let an administrator raise \"quota\" in \
+        let line = "user 65533 has used up its quota of taps, which is 64; stop a guest, or let an administrator raise \"quota\" in \
                     /etc/vnet/vnet.json";
         for caller in &site.callers {
             for place in ["--br=lab", "--br=br0"] {
@@ -67,14 +67,17 @@ fn a_quota_is_not_got_over_by_being_many_at_once() {
         let (lent, refused): (Vec<_>, Vec<_>) = asked.into_iter().partition(|asked| asked.queue.is_some());
         assert!(lent.len() <= 5, "{} taps", lent.len());
         for asked in refused {
-            assert!(asked.refused(1).starts_with("user 65533 may have 5 taps, and has as many; "), "{asked:#?}");
+            assert!(
+                asked.refused(1).starts_with("user 65533 has used up its quota of taps, which is 5; "),
+                "{asked:#?}"
+            );
         }
         drop(lent);
         site.must_have_no_taps();
     }
     fs::write("/etc/vnet/vnet.json", r#"{"quota": 0}"#).unwrap();
     let line = caller.ask(&site.world, "--br=br0");
-    assert!(line.refused(1).starts_with("user 65533 may have 0 taps, and has as many; "), "{line:#?}");
+    assert!(line.refused(1).starts_with("user 65533 has used up its quota of taps, which is 0; "), "{line:#?}");
     fs::remove_file("/etc/vnet/vnet.json").unwrap();
     site.repair();
     site.must_be_untouched();

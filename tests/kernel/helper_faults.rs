@@ -353,3 +353,32 @@ fn without_a_tun_or_a_firewall_it_says_so() {
     site.repair();
     site.must_be_untouched();
 }
+
+/// Its caller can stop it anywhere, and for as long as it likes.
+#[test]
+fn what_was_read_long_ago_is_not_believed() {
+    let site = Site::new();
+    // The first socket is opened when all is read.
+    let options = ["-e", "trace=socket", "-e", "inject=socket:delay_enter=10500000:when=1"];
+    for place in [PLAIN, GUARDED] {
+        let asked = traced(&site, &site.callers[0], &options, place);
+        let said = asked.refused(1);
+        assert!(said.contains(": it was held up for long, and what is allowed may have changed ("), "{said}");
+        site.repair();
+        site.must_be_untouched();
+    }
+}
+
+/// Or who is stopped between the making and the counting could have any number.
+#[test]
+fn who_has_all_taps_already_makes_none() {
+    let site = Site::new();
+    let caller = &site.callers[0];
+    fs::write("/etc/vnet/vnet.json", r#"{"quota": 1}"#).unwrap();
+    let held = caller.lent(&site.world, PLAIN);
+    let asked = traced(&site, caller, &["-e", "trace=ioctl"], PLAIN);
+    let said = asked.refused(1);
+    assert!(said.contains("has used up its quota of taps, which is 1;"), "{said}");
+    assert!(!fs::read_to_string(TRACE).unwrap().contains("TUNSETIFF"), "it made a tap");
+    drop(held);
+}

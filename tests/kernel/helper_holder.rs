@@ -20,7 +20,7 @@ use crate::picture::json;
 use crate::world::World;
 
 /// What holders do is no privilege of root's: the tests hold the queues as root, and root may do it without as well.
-const TAKEN: &str = "user 65533 may have 1 taps, and has as many; ";
+const TAKEN: &str = "user 65533 has used up its quota of taps, which is 1; ";
 
 fn quota(world: &World, number: u32) {
     fs::write(world.config().join("vnet.json"), format!(r#"{{"quota": {number}}}"#)).unwrap();
